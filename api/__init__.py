@@ -1,0 +1,1 @@
+"""Composes: command line, HTTP, executors. The only reader of the environment."""

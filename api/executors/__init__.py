@@ -1,0 +1,1 @@
+"""How a plug-in is run: in a child, or in this process for tests."""

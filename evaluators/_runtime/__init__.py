@@ -1,0 +1,1 @@
+"""The device worker: one 4-bit base, adapters swapped, tasks scored, statistics."""

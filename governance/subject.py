@@ -1,0 +1,187 @@
+"""What an audit is about: references as asked, and the pinned things they became.
+
+Made by ``governance.hub`` (sources) from what the inspection child describes; read by every plug-in, policy and report.
+A reference may float; a ``Subject`` never does. The unit of audit is the ``Composition``, and all evidence is bound to
+its digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+
+COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+#: A repository on a Hub: ``owner/name``, or a bare legacy name such as ``gpt2``.
+HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?\Z")
+
+
+class Noun(BaseModel):
+    """A frozen value; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def canonical_digest(value: object) -> str:
+    """Return the SHA-256 of ``value`` as canonical JSON (sorted keys, no blanks, UTF-8).
+
+    Args:
+        value: Anything ``json.dumps`` takes.
+
+    Returns:
+        64 lower-case hexadecimal digits.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class SourceKind(StrEnum):
+    """Where a subject comes from."""
+
+    HUB = "hub"
+    LOCAL = "local"
+
+
+class ArtifactRef(Noun):
+    """What was asked for: a repository on a Hub or a folder; the revision may be a branch."""
+
+    source: SourceKind
+    name: str = Field(description="owner/name on a Hub, or the path of a folder")
+    revision: str | None = Field(default=None, description="branch, tag or commit; None is the default branch")
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}" if self.revision else self.name
+
+
+class Quantization(StrEnum):
+    """How the base is loaded for measuring."""
+
+    NF4 = "nf4"
+
+
+class CompositionRef(Noun):
+    """One request: an adapter, optionally the base to hold it against."""
+
+    adapter: ArtifactRef
+    base: ArtifactRef | None = Field(default=None, description="None: as the adapter names it")
+    quantization: Quantization = Quantization.NF4
+
+
+class FileEntry(Noun):
+    """One file of a pinned repository."""
+
+    path: str = Field(description="POSIX, relative to the repository")
+    size: int = Field(ge=0, description="bytes")
+    sha256: str
+    sha512: str | None = None
+    digest_source: Literal["computed", "hub-lfs-oid"] = "computed"
+    present: bool = Field(default=True, description="False: listed by the Hub but not downloaded")
+    link: str | None = Field(default=None, description="target of a symbolic link that was followed inside the repository")
+
+
+class Subject(Noun):
+    """One repository, pinned. Its digest covers every file's path and SHA-256."""
+
+    source: SourceKind
+    name: str
+    commit: str | None = Field(default=None, description="40 hexadecimal digits; None for a folder")
+    requested_revision: str | None = None
+    files: tuple[FileEntry, ...] = ()
+    refused: tuple[tuple[str, str], ...] = Field(default=(), description="(name, reason) of entries that were not taken in")
+    owner_id: str | None = Field(default=None, description="the Hub's id of the owner, to notice a re-used name")
+    repository_id: str | None = None
+    license: str | None = Field(default=None, description="license tag the Hub reports")
+    created: str | None = Field(default=None, description="ISO 8601 time of the pinned commit, if the Hub told")
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the raw SHA-256 digests of all files in path order.
+
+        Source:
+            OpenSSF Model Signing 1.1, subject digest (paths compare by component).
+        """
+        ordered = sorted((f for f in self.files), key=lambda f: f.path.split("/"))
+        return hashlib.sha256(b"".join(bytes.fromhex(f.sha256) for f in ordered)).hexdigest()
+
+    def file(self, path: str) -> FileEntry | None:
+        """Return the entry at ``path``, or None."""
+        return next((f for f in self.files if f.path == path), None)
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.commit[:12]}" if self.commit else self.name
+
+
+class BaseClaim(Noun):
+    """One place that names the base model."""
+
+    by: Literal["request", "adapter-config", "card", "hub"]
+    name: str
+    revision: str | None = None
+    where: str = Field(default="", description="file and key")
+
+
+class Description(Noun):
+    """What the inspection child read about a repository so that the rest can be acquired. Claims, not facts."""
+
+    kind: Literal["adapter", "model", "unknown"] = "unknown"
+    dialect: str = Field(default="", description="peft, mlx, adapterhub, … as recognised by its files")
+    peft_type: str | None = None
+    claims: tuple[BaseClaim, ...] = ()
+    license: str | None = None
+    license_name: str | None = None
+    datasets: tuple[str, ...] = ()
+    domain: str | None = Field(default=None, description="domain the card speaks of, e.g. medical")
+    tokenizer_files: tuple[str, ...] = ()
+    chat_template: str | None = Field(default=None, description="SHA-256 of the chat template's text")
+    problems: tuple[str, ...] = Field(default=(), description="why something could not be read")
+
+
+class Composition(Noun):
+    """The unit of audit: what would be deployed together."""
+
+    adapter: Subject
+    base: Subject | None = None
+    base_reason: str = Field(default="", description="why there is no base, if there is none")
+    description: Description = Description()
+    base_description: Description | None = None
+    quantization: Quantization = Quantization.NF4
+    lineage: tuple[Subject, ...] = ()
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def tokenizer_digest(self) -> str | None:
+        """Digest over the tokenizer's files; the adapter's own win over the base's. None: neither ships one."""
+        for subject, said in ((self.adapter, self.description), (self.base, self.base_description)):
+            if subject is not None and said is not None and said.tokenizer_files:
+                pairs = [(p, f.sha256) for p in said.tokenizer_files if (f := subject.file(p)) is not None]
+                if pairs:
+                    return canonical_digest(sorted(pairs))
+        return None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def template_digest(self) -> str | None:
+        """SHA-256 of the chat template's text; the adapter's own wins over the base's. None: neither has one."""
+        if self.description.chat_template:
+            return self.description.chat_template
+        return self.base_description.chat_template if self.base_description else None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def digest(self) -> str:
+        """Identity of the composition: adapter, base, tokenizer, chat template, quantization."""
+        base = self.base.digest if self.base else None
+        return canonical_digest([self.adapter.digest, base, self.tokenizer_digest, self.template_digest, str(self.quantization)])
+
+    def subjects(self) -> Iterable[Subject]:
+        """Yield adapter, then base, then further ancestors."""
+        yield self.adapter
+        if self.base is not None:
+            yield self.base
+        yield from self.lineage

@@ -1,0 +1,1 @@
+"""Judges: policy documents, the license table, and the engine that applies them."""

@@ -1,0 +1,1 @@
+"""The rule engine behind an interface; the only place that names CEL."""

@@ -1,0 +1,1 @@
+"""Bill of materials: scorecard to parts, parts to documents."""

@@ -1,0 +1,1 @@
+"""What people read: words, rows and charts, once for all formats."""

@@ -1,0 +1,1 @@
+"""Interprets bytes: one module with a ``PLUGIN`` for each kind of thing looked for. Runs in a child without network."""

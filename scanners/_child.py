@@ -1,0 +1,31 @@
+"""Entry point of the inspection child: answers ``describe`` and ``plugin`` jobs. Nothing else parses a subject's bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import scanners
+from governance.confinement import REACHED
+from governance.context import RunContext
+from governance.contracts import Scanner
+from governance.errors import PluginError
+from governance.evidence import Coverage, Fact
+from governance.plugins import discover
+from governance.subject import Description
+from governance.wire import Job, serve
+from scanners._formats.description import describe
+
+
+def handle(job: Job, ctx: RunContext) -> Iterator[Fact | Coverage | Description]:
+    """Do one job."""
+    if job.task == "describe" and job.subject is not None:
+        yield describe(job.subject, ctx)
+    elif job.task == "plugin" and job.composition is not None:
+        yield from discover(scanners, Scanner)[job.plugin].scan(job.composition, ctx)
+    else:
+        raise PluginError(f"a {job.task} job without its subject")
+
+
+if __name__ == "__main__":
+    serve(handle, isolation=os.environ.get(REACHED, ""))  # noqa: TID251 - told by governance.confinement

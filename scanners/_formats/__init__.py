@@ -1,0 +1,1 @@
+"""Bytes of a subject, decoded under ceilings; nothing is executed."""

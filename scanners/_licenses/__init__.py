@@ -1,0 +1,1 @@
+"""What licenses demand, applied to one lineage."""
