@@ -1,0 +1,206 @@
+"""``curator audit``, ``report`` and ``history``: make a verdict, show one, list them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from api.cli.session import Interrupt, curator, end_with, err, errors_shown, watched
+from api.curator import Curator
+from api.references import parse_reference
+from governance.context import EvaluationSettings
+from governance.errors import SubjectError
+from governance.licensing import Intent
+from governance.subject import CompositionRef
+from governance.verdict import Scorecard
+
+AUDIT_HELP = """Audit one adapter and decide: approve, review or reject.
+
+REF is a folder, or owner/name[@revision] on a Hub (HF_ENDPOINT and HF_TOKEN are respected). The reference is pinned,
+scanned without executing anything, measured against its base in 4-bit, judged by a policy, and recorded.
+
+Exit codes: 0 approve, 10 review, 11 reject, 1 no verdict, 2 bad usage.
+
+Examples:
+
+  curator audit ./my-adapter --base ./base-model
+
+  curator audit acme/med-lora@main --use commercial --report html=card.html
+
+  curator audit ./my-adapter --stage inspect --format json
+
+An interrupted audit is taken over by the same command; finished checks are not run again.
+"""
+
+
+class Stage(StrEnum):
+    """How far an audit goes."""
+
+    ALL = "all"
+    INSPECT = "inspect"
+
+
+class Use(StrEnum):
+    """What the model is wanted for."""
+
+    RESEARCH = "research"
+    INTERNAL = "internal"
+    COMMERCIAL = "commercial"
+    REDISTRIBUTE = "redistribute"
+
+
+class Device(StrEnum):
+    """Where models run."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Probe(StrEnum):
+    """Effort of the backdoor probe."""
+
+    FAST = "fast"
+    OFF = "off"
+
+
+Format = Annotated[str, typer.Option("--format", "-f", help="what goes to standard output: table, json, markdown, html, cyclonedx")]
+
+
+def audit(
+    ref: Annotated[str, typer.Argument(help="a folder, or owner/name[@revision]", metavar="REF")],
+    base: Annotated[str | None, typer.Option(help="the base model, if not the one the adapter names", metavar="REF")] = None,
+    policy: Annotated[str | None, typer.Option(help="a shipped policy's name, or a YAML file")] = None,
+    stage: Annotated[Stage, typer.Option(help="inspect: load no model; what needs one stays unknown")] = Stage.ALL,
+    suite: Annotated[str, typer.Option(help="which tasks are measured; auto follows the card's domain")] = "auto",
+    tasks: Annotated[list[str] | None, typer.Option(help="lm-eval task by name, fetched from the Hub (repeatable)")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="folder of JSONL tasks with a manifest.json", exists=True, file_okay=False)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="items for each task", min=1)] = None,
+    probe: Annotated[Probe, typer.Option(help="effort of the backdoor probe")] = Probe.FAST,
+    device: Annotated[Device, typer.Option(help="where models run")] = Device.AUTO,
+    use: Annotated[Use | None, typer.Option(help="what you want it for; answers license questions")] = None,
+    domain: Annotated[str | None, typer.Option(help="your domain, e.g. medical")] = None,
+    region: Annotated[str | None, typer.Option(help="where you are: EU, UK, or an ISO 3166 code")] = None,
+    format_id: Format = "table",
+    report: Annotated[list[str] | None, typer.Option(help="also write FORMAT=FILE (repeatable)", metavar="FORMAT=FILE")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+) -> None:
+    """Audit one adapter."""
+    with errors_shown(as_json=format_id == "json"), curator() as opened:
+        wanted = list(_destinations(opened, report or []))
+        _assert_format(opened, format_id)
+        ref_asked = CompositionRef(adapter=parse_reference(ref), base=parse_reference(base) if base else None)
+        evaluation = EvaluationSettings(
+            suite=suite,
+            tasks=tuple(tasks or ()),
+            data=data.resolve() if data else None,
+            limit=limit,
+            device=_device(device),
+            probe="off" if probe is Probe.OFF else "fast",
+        )
+        intent = Intent(use=_use(use), domain=domain, region=region)
+        interrupt = Interrupt()
+        with watched(quiet=quiet) as emit:
+            card = opened.audit(
+                ref_asked, policy=policy, intent=intent, evaluation=evaluation, stage=stage.value, emit=emit, checkpoint=interrupt
+            )
+        _write(opened, card, format_id, wanted)
+    end_with(card.verdict.decision, card.verdict.reason)
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="run id, or the name of an adapter: its newest", metavar="RUN")],
+    format_id: Format = "table",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="a file instead of standard output")] = None,
+) -> None:
+    """Show a recorded scorecard again, in any format."""
+    with errors_shown(as_json=format_id == "json"), curator() as opened:
+        card = _find(opened, run)
+        document = opened.render(card, format_id)
+        if output:
+            _save(output, document)
+        else:
+            _to_stdout(document)
+
+
+def history(
+    name: Annotated[str | None, typer.Argument(help="only this adapter: owner/name or a folder")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    format_id: Annotated[Literal["table", "json"], typer.Option("--format", "-f")] = "table",
+) -> None:
+    """List recorded verdicts, newest first."""
+    from api.cli.tables import print_rows
+
+    with errors_shown(as_json=format_id == "json"), curator() as opened:
+        rows = opened.ledger.list_scorecards(name=name, limit=limit)
+        print_rows(
+            [
+                {
+                    "run": r.run_id,
+                    "created": r.created.isoformat(),
+                    "decision": r.decision,
+                    "adapter": r.name,
+                    "commit": r.commit or "",
+                    "policy": r.policy,
+                }
+                for r in rows
+            ],
+            as_json=format_id == "json",
+            empty="nothing recorded yet: curator audit REF",
+        )
+
+
+def _find(opened: Curator, run: str) -> Scorecard:
+    card = opened.ledger.scorecard(run) or opened.ledger.latest(run) or opened.ledger.latest(str(Path(run).expanduser().resolve()))
+    if card is None:
+        raise SubjectError(f"nothing is recorded under {run!r}", hint="curator history lists what there is")
+    return card
+
+
+def _assert_format(opened: Curator, format_id: str) -> None:
+    if format_id not in opened.formats:
+        raise typer.BadParameter(f"{format_id!r}; one of: {', '.join(opened.formats)}", param_hint="--format")
+
+
+def _destinations(opened: Curator, asked: Iterable[str]) -> Iterable[tuple[str, Path]]:
+    for text in asked:
+        format_id, sign, path = text.partition("=")
+        if not sign or not path:
+            raise typer.BadParameter(f"{text!r} is not FORMAT=FILE", param_hint="--report")
+        _assert_format(opened, format_id)
+        yield format_id, Path(path)
+
+
+def _write(opened: Curator, card: Scorecard, format_id: str, wanted: Iterable[tuple[str, Path]]) -> None:
+    _to_stdout(opened.render(card, format_id))
+    for kind, path in wanted:
+        _save(path, opened.render(card, kind))
+        err.print(f"wrote {path} ({kind})", markup=False, soft_wrap=True)
+
+
+def _save(path: Path, document: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(document)
+    except OSError as error:
+        raise SubjectError(
+            f"{path} cannot be written: {error.strerror}", hint="the verdict is recorded: curator report RUN"
+        ) from error
+
+
+def _to_stdout(document: bytes) -> None:
+    typer.echo(document.decode("utf-8").rstrip("\n"))
+
+
+def _device(device: Device) -> Literal["auto", "cpu", "cuda"]:
+    return device.value
+
+
+def _use(use: Use | None) -> Literal["research", "internal", "commercial", "redistribute"] | None:
+    return use.value if use else None

@@ -1,0 +1,78 @@
+"""The one table from a decision or an error to an exit code and an HTTP status."""
+
+from __future__ import annotations
+
+from governance.errors import (
+    Cancelled,
+    CuratorError,
+    IsolationError,
+    LedgerError,
+    LimitError,
+    PluginError,
+    PolicyError,
+    PrerequisiteError,
+    SignatureError,
+    SubjectError,
+)
+from governance.verdict import Decision
+
+OK, ERROR, USAGE, REVIEW, REJECT = 0, 1, 2, 10, 11
+
+#: What each exit code means; printed by ``curator audit --help`` and in the README.
+EXIT_CODES = {
+    OK: "approve",
+    ERROR: "error: no verdict",
+    USAGE: "bad usage",
+    REVIEW: "review: a person must look",
+    REJECT: "reject",
+}
+
+_DECISIONS = {Decision.APPROVE: OK, Decision.REVIEW: REVIEW, Decision.REJECT: REJECT}
+_STATUS: tuple[tuple[type[CuratorError], int, str], ...] = (
+    (Cancelled, 409, "The audit was cancelled"),
+    (PolicyError, 422, "The policy cannot be used"),
+    (LimitError, 413, "A limit was reached"),
+    (SubjectError, 422, "The subject cannot be audited"),
+    (PrerequisiteError, 503, "Something has to be installed first"),
+    (IsolationError, 503, "Child processes cannot be isolated"),
+    (LedgerError, 503, "The ledger is not available"),
+    (SignatureError, 422, "A signature does not hold"),
+    (PluginError, 500, "A plug-in broke its contract"),
+    (CuratorError, 500, "The curator failed"),
+)
+
+
+def exit_code(outcome: Decision | CuratorError) -> int:
+    """Return the exit code of a decision; every error is 1."""
+    return _DECISIONS[outcome] if isinstance(outcome, Decision) else ERROR
+
+
+def http_status(error: CuratorError) -> int:
+    """Return the HTTP status of an error."""
+    return next(status for kind, status, _ in _STATUS if isinstance(error, kind))
+
+
+def problem(error: CuratorError, *, instance: str = "") -> dict[str, object]:
+    """Return an error as problem JSON.
+
+    Args:
+        error: What went wrong.
+        instance: The request's path, if there was one.
+
+    Returns:
+        The members ``type``, ``title``, ``status``, ``detail``, ``hint`` and, if given, ``instance``.
+
+    Source:
+        RFC 9457.
+    """
+    kind, status, title = next(row for row in _STATUS if isinstance(error, row[0]))
+    document: dict[str, object] = {
+        "type": f"urn:model-curator:error:{kind.__name__}",
+        "title": title,
+        "status": status,
+        "detail": error.message,
+        "hint": error.hint,
+    }
+    if isinstance(error, PolicyError) and error.line is not None:
+        document["errors"] = [{"line": error.line, "column": error.column, "message": error.message}]
+    return document | ({"instance": instance} if instance else {})

@@ -1,0 +1,54 @@
+"""Settings: the only reader of the environment.
+
+Names begin with ``CURATOR_``; nested groups use two underscores (``CURATOR_LIMITS__FILES=100``). The Hub's own variables
+(``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HUB_OFFLINE``) are respected. ``curator settings`` prints every value with its origin.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from governance.context import Limits
+
+
+class Settings(BaseSettings):
+    """What an installation can set; command-line options win over it."""
+
+    model_config = SettingsConfigDict(env_prefix="CURATOR_", env_nested_delimiter="__", extra="ignore", populate_by_name=True)
+
+    home: Path = Field(default=Path("~/.local/share/model-curator"), description="ledger, store and logs")
+    policy: str = Field(default="default", description="a shipped policy's name, or a file")
+    seed: int = Field(default=20261124, description="of every random choice; recorded with each number")
+    isolation: Literal["required", "unsafe-none"] = Field(
+        default="required", description="unsafe-none runs children without a sandbox; every scorecard says so"
+    )
+    limits: Limits = Limits()
+    endpoint: str = Field(
+        default="https://huggingface.co", validation_alias=AliasChoices("CURATOR_ENDPOINT", "HF_ENDPOINT"), description="the Hub"
+    )
+    token: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("CURATOR_TOKEN", "HF_TOKEN"), description="read token for gated repositories"
+    )
+    offline: bool = Field(
+        default=False, validation_alias=AliasChoices("CURATOR_OFFLINE", "HF_HUB_OFFLINE"), description="open no connection"
+    )
+    api_token: SecretStr | None = Field(default=None, description="bearer token of `curator serve`; needed beyond localhost")
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+    @property
+    def folder(self) -> Path:
+        """The home folder, expanded and absolute."""
+        return self.home.expanduser().resolve()
+
+    def shown(self) -> dict[str, tuple[str, str]]:
+        """Return each setting as (value, origin); secrets are masked."""
+        found: dict[str, tuple[str, str]] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            text = value.model_dump_json() if isinstance(value, Limits) else str(value)
+            found[name] = (text, "environment or option" if name in self.model_fields_set else "default")
+        return found
