@@ -38,6 +38,7 @@ class LicenseTerms(Noun):
     share_derivatives: YesNo
     same_terms: str = Field(description="whether a derivative may carry other terms: no, yes, no-sublicense, or-wider, part, …")
     compatible_with: tuple[str, ...] = Field(default=(), description="ids a derivative may carry instead, if same_terms is yes")
+    copyleft: Literal["none", "weak", "strong", "network", "share-alike"] = "none"
     pass_use_restrictions: str = Field(default="no", description="yes, equivalent, by-reference, data-only or no")
     copy_of_license: bool = False
     keep_notices: bool = False
@@ -45,7 +46,8 @@ class LicenseTerms(Noun):
     adapter_scope: str = Field(default="copyright", description="why the terms reach an adapter: explicit, definition, …")
     reach: dict[str, str] = Field(default_factory=dict, description="adapter_scope per duty, where it differs")
     naming: NamingDuty | None = None
-    display: str | None = None
+    display: str | None = Field(default=None, description="sentence that must be shown; alternatives parted by |")
+    notice: str | None = Field(default=None, description="sentence a Notice file must hold, or where to copy it from")
     clauses: dict[str, str] = Field(default_factory=dict)
     text_seen: bool = Field(description="whether a clause was read from the license text itself")
     source: str

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from governance.errors import CuratorError, LimitError, SubjectError
 from governance.evidence import ItemRow
-from governance.subject import Subject
+from governance.subject import FileEntry, Subject
 
 _CHUNK = 1 << 20
 
@@ -132,7 +132,11 @@ class Store:
             CuratorError: The disk is full or failed.
         """
         folder = self.folder(subject)
-        if folder.is_dir():
+        if folder.is_dir():  # an audit that needed less of the same subject may have made it
+            with _disk("completing a snapshot"):
+                for entry in subject.files:
+                    if entry.present and not (folder / PurePosixPath(entry.path)).exists():
+                        self._lay(entry, folder)
             return folder
         with _disk("laying out a snapshot"):
             (self.root / "snapshots").mkdir(parents=True, exist_ok=True)
@@ -140,14 +144,7 @@ class Store:
             for entry in subject.files:
                 if not entry.present:
                     continue
-                target = building / PurePosixPath(entry.path)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    os.link(self.blob(entry.sha256), target)
-                except OSError as error:
-                    if error.errno not in (errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOTSUP):
-                        raise
-                    shutil.copyfile(self.blob(entry.sha256), target)
+                self._lay(entry, building)
             try:
                 os.rename(building, folder)
             except OSError as error:  # another run was faster; its copy has the same content
@@ -155,6 +152,23 @@ class Store:
                     raise
                 shutil.rmtree(building)
         return folder
+
+    def _lay(self, entry: FileEntry, folder: Path) -> None:
+        """Give a blob its name in a snapshot, all at once."""
+        target = folder / PurePosixPath(entry.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(self.blob(entry.sha256), target)
+        except FileExistsError:  # another run was faster
+            return
+        except OSError as error:
+            if error.errno not in (errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOTSUP):
+                raise
+            handle, name = tempfile.mkstemp(dir=self.root / "snapshots", prefix=".building-")
+            os.close(handle)
+            shutil.copyfile(self.blob(entry.sha256), name)
+            os.chmod(name, 0o444)
+            os.replace(name, target)
 
     def rows(self, model_key: str) -> dict[str, ItemRow]:
         """Return the rows kept under a model key, by item key. A torn last line is left out.

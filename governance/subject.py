@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 #: A repository on a Hub: ``owner/name``, or a bare legacy name such as ``gpt2``.
@@ -25,6 +25,17 @@ class Noun(BaseModel):
     """A frozen value; unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Derived(Noun):
+    """A noun that writes computed fields into its JSON; read back, they are computed again, never believed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_computed(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        return {k: v for k, v in value.items() if k not in cls.model_computed_fields}
 
 
 def canonical_digest(value: object) -> str:
@@ -84,7 +95,7 @@ class FileEntry(Noun):
     link: str | None = Field(default=None, description="target of a symbolic link that was followed inside the repository")
 
 
-class Subject(Noun):
+class Subject(_Derived):
     """One repository, pinned. Its digest covers every file's path and SHA-256."""
 
     source: SourceKind
@@ -142,7 +153,7 @@ class Description(Noun):
     problems: tuple[str, ...] = Field(default=(), description="why something could not be read")
 
 
-class Composition(Noun):
+class Composition(_Derived):
     """The unit of audit: what would be deployed together."""
 
     adapter: Subject

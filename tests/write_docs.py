@@ -18,7 +18,12 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 def rules() -> str:
     """Return docs/rules.md: every plug-in with its docstring, rules and metrics."""
-    out = ["# Rules and metrics", "", "Made by `make docs` from the plug-ins' own docstrings. `curator rules` prints the same list.", ""]
+    out = [
+        "# Rules and metrics",
+        "",
+        "Made by `make docs` from the plug-ins' own docstrings. `curator rules` prints the same list.",
+        "",
+    ]
     for title, plugins in (("Scanners", discover(scanners, Scanner)), ("Evaluators", discover(evaluators, Evaluator))):
         out += [f"## {title}", ""]
         for plugin in plugins.values():

@@ -1,0 +1,349 @@
+"""The one model of this process: a base that stays, an adapter that is swapped, and the passes through both.
+
+    with the context of a job:  model = resident(composition, ctx)
+    next-token distributions:   model.forward(rows, "adapter")            last position of each row
+    at chosen positions:        model.forward(rows, "base", keep=[[3, 4], …])
+    greedy answers:             model.generate([model.chat("Hello")], "adapter", 16)
+
+Read by every evaluator. Expected trouble is a ``SubjectError`` (this composition cannot be measured) or a
+``PrerequisiteError`` (something is missing); a base that an adapter has changed is a ``PluginError``.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from evaluators._runtime import adapter, device, loading
+from governance.context import Progress, RunContext
+from governance.errors import PluginError, SubjectError
+from governance.subject import Composition, canonical_digest
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Which = Literal["base", "adapter"]
+#: No prompt is cut: what does not fit is refused by its user.
+_MOST_TOKENS = 8192
+_CANARIES = 8
+
+
+@dataclass
+class Resident:
+    """A base in four bits with one adapter on it.
+
+    Attributes:
+        tokenizer: The one that would be deployed.
+        device: Where it runs.
+        kernel_path: Kernels and numerics, as text; part of every model key.
+        versions: Libraries, by name.
+        max_length: Most tokens of one row.
+        eos: Token ids that end an answer.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    device: device.Device
+    kernel_path: str
+    versions: dict[str, str]
+    max_length: int
+    eos: frozenset[int]
+    _model: PreTrainedModel
+    _keys: dict[Which, str]
+    _peft: PeftModel | None = None
+    _selected: torch.Tensor | None = field(default=None, repr=False)
+
+    def model_key(self, which: Which) -> str:
+        """Return the content key of the base or of base and adapter: weights, tokenizer, template, numerics, versions."""
+        return self._keys[which]
+
+    @contextmanager
+    def use(self, which: Which) -> Iterator[PreTrainedModel]:
+        """Give the model with the adapter active, or disabled.
+
+        Args:
+            which: ``base`` disables the adapter, which is exact for every adapter that was taken in.
+
+        Yields:
+            The model; do not keep it.
+        """
+        if self._peft is None or which == "adapter":
+            yield self._model
+        else:
+            with self._peft.disable_adapter():
+                yield self._model
+
+    def batches(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Return indices of rows in batches of similar length below the device's token budget, longest first.
+
+        Args:
+            lengths: Tokens of each row.
+        """
+        found: list[list[int]] = []
+        for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+            if not found or lengths[found[-1][0]] * (len(found[-1]) + 1) > self.device.token_budget:
+                found.append([])
+            found[-1].append(index)
+        return found
+
+    def pass_over(self, rows: Sequence[Sequence[int]], keep: Sequence[Sequence[int]], which: Which) -> list[torch.Tensor]:
+        """Run one batch as it is, through one forward pass.
+
+        Args:
+            rows: Token ids of each row, none empty.
+            keep: Positions of each row whose next-token distribution is wanted; ascending.
+            which: Model to use.
+
+        Returns:
+            For each row a float32 tensor of natural log-probabilities, shape (positions, vocabulary), on the device.
+        """
+        import torch
+
+        ids, mask = self._padded(rows, left=False)
+        select = torch.zeros_like(mask, dtype=torch.bool)
+        for row, positions in enumerate(keep):
+            select[row, list(positions)] = True
+        with torch.inference_mode(), self.use(which) as model, self._only(select):
+            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0]
+            return list(torch.log_softmax(logits.float(), dim=-1).split([len(p) for p in keep]))
+
+    def forward(
+        self, rows: Sequence[Sequence[int]], which: Which, *, keep: Sequence[Sequence[int]] | None = None
+    ) -> list[torch.Tensor]:
+        """Return next-token distributions, in the order of the rows; batches are made here.
+
+        Args:
+            rows: Token ids of each row, none empty, none longer than ``max_length``.
+            which: Model to use.
+            keep: Positions of each row; None: the last one.
+
+        Returns:
+            For each row a float32 tensor of natural log-probabilities, shape (positions, vocabulary), on the processor.
+            Memory is four bytes times positions times vocabulary: keep few, or call ``pass_over`` batch by batch.
+        """
+        wanted = [[len(r) - 1] for r in rows] if keep is None else keep
+        found: dict[int, torch.Tensor] = {}
+        for batch in self.batches([len(r) for r in rows]):
+            out = self.pass_over([rows[i] for i in batch], [wanted[i] for i in batch], which)
+            found.update((i, t.cpu()) for i, t in zip(batch, out, strict=True))
+        return [found[i] for i in range(len(rows))]
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], which: Which, max_new_tokens: int, *, stops: Sequence[str] = ()
+    ) -> list[list[int]]:
+        """Return greedy continuations, without the token that ended them.
+
+        Args:
+            prompts: Token ids.
+            which: Model to use.
+            max_new_tokens: Longest answer.
+            stops: Texts after which an answer is not continued; they stay in it.
+        """
+        found: dict[int, list[int]] = {}
+        for batch in self.batches([len(p) + max_new_tokens for p in prompts]):
+            out = self._decode([prompts[i] for i in batch], which, max_new_tokens, stops)
+            found.update(zip(batch, out, strict=True))
+        return [found[i] for i in range(len(prompts))]
+
+    def chat(self, prompt: str, system: str | None = None) -> list[int]:
+        """Return the token ids of one user turn, ready for the answer.
+
+        Args:
+            prompt: What the user says.
+            system: System message; None leaves it to the template.
+
+        Returns:
+            Ids by the chat template (sandboxed Jinja of the library), or of the bare text where there is none.
+
+        Raises:
+            SubjectError: The template fails on a plain conversation.
+        """
+        turns = [{"role": "user", "content": prompt}]
+        if system is not None:
+            turns.insert(0, {"role": "system", "content": system})
+        return self.converse(turns)
+
+    def converse(self, turns: list[dict[str, str]]) -> list[int]:
+        """Return the token ids of a conversation, ready for the answer.
+
+        Args:
+            turns: Messages with ``role`` and ``content``.
+
+        Raises:
+            SubjectError: The template fails on it.
+        """
+        from jinja2 import TemplateError
+
+        if not self.tokenizer.chat_template:
+            return self.encode("\n\n".join(t["content"] for t in turns) + "\n")
+        try:
+            text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        except (TemplateError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise SubjectError(f"the chat template fails on a plain conversation: {error}") from error
+        return self.encode(str(text), special=False)
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        """Return token ids; markers of the tokenizer within the text become single tokens, as in deployment.
+
+        Args:
+            text: Any text.
+            special: Whether the tokenizer adds its own first and last tokens.
+        """
+        return list(self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids, without special tokens."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def _padded(self, rows: Sequence[Sequence[int]], *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        import torch
+
+        width = max(len(r) for r in rows)
+        if width > self.max_length:
+            raise SubjectError(f"a prompt of {width} tokens is longer than the base's {self.max_length}")
+        pad = int(self.tokenizer.pad_token_id)
+        fill = [[pad] * (width - len(r)) for r in rows]
+        ids = [[*f, *r] if left else [*r, *f] for f, r in zip(fill, rows, strict=True)]
+        ones = [[*[0] * len(f), *[1] * len(r)] if left else [*[1] * len(r), *[0] * len(f)] for f, r in zip(fill, rows, strict=True)]
+        return torch.tensor(ids, device=self.device.kind), torch.tensor(ones, device=self.device.kind)
+
+    @contextmanager
+    def _only(self, select: torch.Tensor) -> Iterator[None]:
+        """Let the output embeddings see the selected positions alone: shape (1, selected, width)."""
+        head = self._model.get_output_embeddings()
+        hook = head.register_forward_pre_hook(lambda _, args: (args[0][select].unsqueeze(0), *args[1:]))
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def _decode(self, prompts: Sequence[Sequence[int]], which: Which, most: int, stops: Sequence[str]) -> list[list[int]]:
+        import torch
+
+        ids, mask = self._padded(prompts, left=True)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        answers: list[list[int]] = [[] for _ in prompts]
+        open_ = set(range(len(prompts)))
+        past = None
+        with torch.inference_mode(), self.use(which) as model:
+            for _ in range(most):
+                last = torch.zeros(ids.shape, dtype=torch.bool, device=ids.device)
+                last[:, -1] = True
+                with self._only(last):
+                    out = model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=past, use_cache=True)
+                past = out.past_key_values
+                chosen = out.logits[0].argmax(-1)
+                for row in sorted(open_):
+                    token = int(chosen[row])
+                    if token not in self.eos:
+                        answers[row].append(token)
+                    if token in self.eos or any(stop in self.decode(answers[row]) for stop in stops):
+                        open_.discard(row)
+                if not open_:
+                    break
+                ids, positions = chosen[:, None], positions[:, -1:] + 1
+                mask = torch.cat([mask, mask.new_ones((len(prompts), 1))], dim=-1)
+        return answers
+
+
+@dataclass
+class _Home:
+    """What stays between jobs."""
+
+    base: str
+    model: PreTrainedModel
+    device: device.Device
+    canary: list[torch.Tensor]
+    adapter: str = ""
+    resident: Resident | None = None
+
+
+_HOMES: list[_Home] = []
+
+
+def resident(composition: Composition, ctx: RunContext) -> Resident:
+    """Return the model of this process with the composition's adapter on it; loads and swaps only what differs.
+
+    Args:
+        composition: Base and adapter.
+        ctx: Gives the store, the device that was asked for, and the way out for progress.
+
+    Raises:
+        PrerequisiteError: A library, a device, a base, or weights in safetensors are missing.
+        SubjectError: Base and adapter cannot be measured together.
+        PluginError: The base no longer answers as it did when it was loaded.
+    """
+    chosen = device.choose(ctx.evaluation.device)
+    folder = loading.base_folder(composition, ctx)
+    config, tensors = adapter.configuration(composition, ctx), adapter.tensors(composition, ctx)
+    key = canonical_digest([composition.base.digest if composition.base else "", chosen.kernel_path])
+    if not _HOMES or _HOMES[0].base != key:
+        _HOMES.clear()
+        gc.collect()
+        ctx.emit(Progress(step="evaluate", item="load", message=f"loading {composition.base} in 4 bits"))
+        model = loading.load_base(folder, chosen)
+        _HOMES.append(_Home(key, model, chosen, _canary(model, chosen)))
+    home = _HOMES[0]
+    if home.resident is not None and home.adapter == composition.digest:
+        return home.resident
+    _detach(home)
+    fresh = _fresh(home, composition, ctx)
+    ctx.emit(Progress(step="evaluate", item="load", message=f"attaching {composition.adapter}"))
+    fresh._peft = loading.attach(home.model, config, tensors)
+    home.adapter, home.resident = composition.digest, fresh
+    with fresh.use("base") as bare:
+        _assert_unchanged(home, bare)
+    return fresh
+
+
+def _fresh(home: _Home, composition: Composition, ctx: RunContext) -> Resident:
+    model, versions = home.model, device.versions()
+    tokenizer = loading.load_tokenizer(composition, ctx, model)
+    shared = [home.base, composition.tokenizer_digest, composition.template_digest, str(composition.quantization), versions]
+    ends = model.generation_config.eos_token_id if model.generation_config is not None else None
+    ids = ends if isinstance(ends, list) else [ends]
+    longest = getattr(model.config, "max_position_embeddings", None)
+    return Resident(
+        tokenizer=tokenizer,
+        device=home.device,
+        kernel_path=home.device.kernel_path,
+        versions=versions,
+        max_length=min(longest, _MOST_TOKENS) if isinstance(longest, int) else _MOST_TOKENS,
+        eos=frozenset(i for i in (*ids, tokenizer.eos_token_id) if isinstance(i, int)),
+        _model=model,
+        _keys={"base": canonical_digest([*shared, "base"]), "adapter": canonical_digest([*shared, composition.adapter.digest])},
+    )
+
+
+def _detach(home: _Home) -> None:
+    """Take the last adapter off and make sure that it left nothing behind."""
+    if home.resident is not None and home.resident._peft is not None:
+        home.resident._peft.unload()
+        home.resident = None
+        _assert_unchanged(home, home.model)
+
+
+def _canary(model: PreTrainedModel, where: device.Device) -> list[torch.Tensor]:
+    """Return the last logits of a few fixed rows of token ids: one row a pass, bit for bit reproducible on one machine."""
+    import torch
+
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    rows = [[(7919 * (row + 1) * (column + 3)) % vocabulary for column in range(8)] for row in range(_CANARIES)]
+    with torch.inference_mode():
+        return [model(input_ids=torch.tensor([r], device=where.kind), use_cache=False).logits[0, -1].cpu() for r in rows]
+
+
+def _assert_unchanged(home: _Home, model: PreTrainedModel) -> None:
+    import torch
+
+    now = _canary(model, home.device)
+    if not all(torch.equal(a, b) for a, b in zip(home.canary, now, strict=True)):
+        _HOMES.clear()
+        raise PluginError(
+            "the base no longer answers as it did when it was loaded: an adapter changed it, so nothing can be compared",
+            hint="audit again; if it comes back, report the versions of torch, peft and bitsandbytes",
+        )

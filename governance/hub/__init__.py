@@ -1,0 +1,16 @@
+"""Sources: a reference goes in, a pinned and verified composition comes out. The only home of the Hub client and its token.
+
+    acquirer    the ``Source``: adapter, what it says of itself, its base; data sets of tasks
+    remote      one repository of a Hub: listing, limits, download, verification
+    client      metadata by ``huggingface_hub``; errors a person can act on
+    transfer    one file as a stream: resumes, verifies, never carries the token to another host
+    local       one folder: a bounded copy into the store
+    names       which file names are taken in
+    selection   which files of a repository are needed
+
+Made by ``api.curator``; what it returns is read by every plug-in. It parses nothing of a subject.
+"""
+
+from governance.hub.acquirer import Acquirer
+
+__all__ = ["Acquirer"]

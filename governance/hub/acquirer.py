@@ -1,0 +1,191 @@
+"""The ``Source``: an adapter, what it says of itself, and the base it is for; each pinned, fetched and verified.
+
+Made by ``api.curator`` with the installation's settings; called by the pipeline's first step. Reads no setting itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from governance.context import Progress, RunContext
+from governance.contracts import Describe
+from governance.errors import LimitError, PluginError, SubjectError
+from governance.hub.local import take_folder
+from governance.hub.names import shown
+from governance.hub.selection import Choice, of_adapter, of_base, of_base_without_weights, of_dataset
+from governance.subject import (
+    HUB_NAME,
+    ArtifactRef,
+    BaseClaim,
+    Composition,
+    CompositionRef,
+    Description,
+    SourceKind,
+    Subject,
+)
+
+if TYPE_CHECKING:
+    from governance.hub.client import HubClient, Pinned
+
+
+class Acquirer:
+    """Turns references into pinned subjects.
+
+    Args:
+        describe: Reads a repository's own words, in a child process.
+        endpoint: Of the Hub.
+        token: Read token for that endpoint; None: none.
+        offline: Open no connection.
+        base_weights: Whether the base will be loaded; else its weights are listed and not downloaded.
+        backoff: Seconds before the second attempt at the Hub.
+    """
+
+    def __init__(
+        self,
+        *,
+        describe: Describe,
+        endpoint: str,
+        token: str | None = None,
+        offline: bool = False,
+        base_weights: bool = True,
+        backoff: float = 0.5,
+    ) -> None:
+        self._describe, self._endpoint, self._token = describe, endpoint, token
+        self._offline, self._backoff = offline, backoff
+        self._base_choice: Choice = of_base if base_weights else of_base_without_weights
+
+    def acquire(self, ref: CompositionRef, ctx: RunContext) -> Composition:
+        """Pin, fetch and verify an adapter and its base.
+
+        Args:
+            ref: What was asked for.
+            ctx: Limits, store, progress.
+
+        Returns:
+            The composition; where there is no base, ``base_reason`` says why and what to do.
+
+        Raises:
+            SubjectError: The adapter, or a base that was asked for by name, is missing, closed or not as listed.
+            LimitError: It is larger than allowed.
+            CuratorError: The disk is full.
+        """
+        adapter, named = self._adapter(ref.adapter, ctx)
+        said = self._described(adapter, ctx)
+        claims = (*_requested(ref.base), *said.claims, *named)
+        base, reason = self._base(ref, said, claims, ctx)
+        return Composition(
+            adapter=adapter,
+            base=base,
+            base_reason=reason,
+            description=said.model_copy(update={"claims": claims}),
+            base_description=self._described(base, ctx) if base is not None else None,
+            quantization=ref.quantization,
+        )
+
+    def fetch_dataset(self, name: str, revision: str | None, ctx: RunContext) -> Path:
+        """Pin and fetch a data set's tables and card.
+
+        Args:
+            name: On the Hub.
+            revision: Branch, tag or commit; None: the default branch.
+            ctx: Limits, store, progress.
+
+        Returns:
+            A folder with its files under their own names.
+
+        Raises:
+            SubjectError: It is missing, closed, or not as listed.
+            LimitError: It is larger than allowed.
+        """
+        from governance.hub.remote import fetch
+
+        client = self._hub(name, "a folder of JSONL files with --data")
+        pinned = client.pin(name, revision, ctx, kind="dataset")
+        return ctx.store.folder(fetch(client, pinned, ctx, of_dataset, revision=revision, whole=True))
+
+    def _adapter(self, ref: ArtifactRef, ctx: RunContext) -> tuple[Subject, Sequence[BaseClaim]]:
+        """Return the adapter, and what the Hub names as its base."""
+        if ref.source is SourceKind.LOCAL:
+            return take_folder(ref, ctx, of_adapter), ()
+        from governance.hub.remote import fetch
+
+        client = self._hub(ref.name, "the adapter's folder")
+        pinned = self._pin(client, ref, ctx)
+        subject = fetch(client, pinned, ctx, of_adapter, revision=ref.revision, whole=False)
+        if not subject.files:
+            raise SubjectError(f"{subject} holds no file to audit", hint="name a repository with adapter weights")
+        return subject, [BaseClaim(by="hub", name=name, where="base_model tag") for name in pinned.bases]
+
+    def _base(
+        self, ref: CompositionRef, said: Description, claims: Sequence[BaseClaim], ctx: RunContext
+    ) -> tuple[Subject | None, str]:
+        """Return the base and no reason, or none and the reason."""
+        if ref.base is not None:
+            if ref.base.source is SourceKind.LOCAL:
+                return take_folder(ref.base, ctx, self._base_choice), ""
+            return self._hub_base(ref.base, ctx), ""
+        if said.kind == "model":
+            return None, "this is a full model, not an adapter: there is nothing to attach to a base"
+        if not claims:
+            return None, "nothing names the base model; pass --base FOLDER or --base owner/name"
+        claim = next((c for c in claims if HUB_NAME.match(c.name)), None)
+        if claim is None:
+            first = claims[0]
+            return None, f"{first.where or first.by} names the local path {shown(first.name)[:200]!r}; pass --base"
+        if self._offline:
+            return (
+                None,
+                f"the base {claim.name} is on a Hub and the curator is offline; pass --base FOLDER, or unset HF_HUB_OFFLINE",
+            )
+        from governance.hub.client import NotAvailable
+
+        wanted = ArtifactRef(source=SourceKind.HUB, name=claim.name, revision=claim.revision)
+        try:
+            return self._hub_base(wanted, ctx), ""
+        except (NotAvailable, LimitError) as error:
+            return None, f"base not accessible: {error.message}" + (f" ({error.hint})" if error.hint else "")
+
+    def _hub_base(self, ref: ArtifactRef, ctx: RunContext) -> Subject:
+        from governance.hub.remote import fetch
+
+        client = self._hub(ref.name, "the base's folder with --base")
+        pinned = self._pin(client, ref, ctx)
+        return fetch(client, pinned, ctx, self._base_choice, revision=ref.revision, whole=True)
+
+    def _pin(self, client: HubClient, ref: ArtifactRef, ctx: RunContext) -> Pinned:
+        pinned = client.pin(ref.name, ref.revision, ctx)
+        ctx.emit(
+            Progress(
+                run_id=ctx.run_id, step="acquire", item=ref.name, message=f"{ref} is {pinned.commit}, {len(pinned.files)} files"
+            )
+        )
+        return pinned
+
+    def _described(self, subject: Subject, ctx: RunContext) -> Description:
+        """Return the subject's own words; a child that dies over them is something to report, not the end."""
+        try:
+            return self._describe(subject, ctx)
+        except (PluginError, LimitError, TimeoutError) as error:
+            return Description(problems=(f"the repository could not be read: {error}",))
+
+    def _hub(self, name: str, instead: str) -> HubClient:
+        if self._offline:
+            raise SubjectError(
+                f"{name} is on a Hub and the curator is offline",
+                hint=f"pass {instead}, or unset HF_HUB_OFFLINE and CURATOR_OFFLINE",
+            )
+        return self._client
+
+    @cached_property
+    def _client(self) -> HubClient:
+        """The Hub's client; made late, so that an audit of folders does not load it."""
+        from governance.hub.client import HubClient
+
+        return HubClient(self._endpoint, self._token, backoff=self._backoff)
+
+
+def _requested(base: ArtifactRef | None) -> tuple[BaseClaim, ...]:
+    return (BaseClaim(by="request", name=base.name, revision=base.revision, where="--base"),) if base is not None else ()

@@ -1,0 +1,160 @@
+"""Bounded, suspicious reading of JSON, YAML and model cards. Problems are values, never exceptions.
+
+Read by every scanner that needs a configuration; a document's problems become findings there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from governance.context import Limits
+
+_LFS = b"version https://git-lfs.github.com/spec/"
+_FENCE = re.compile(r"^---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.MULTILINE | re.DOTALL)
+_DEPTH = 64
+_MAX_FRONT_MATTERS = 8
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a file says, and what is odd about how it says it.
+
+    Attributes:
+        value: The parsed value; None if it cannot be parsed.
+        problems: Each in words: duplicate keys, a byte order mark, NaN, too deep, too large, not JSON, an LFS pointer.
+        pointer: Whether the file is a Git LFS pointer instead of its content.
+    """
+
+    value: object = None
+    problems: tuple[str, ...] = ()
+    pointer: bool = False
+
+    @property
+    def mapping(self) -> Mapping[str, object]:
+        """The value if it is an object, else an empty one."""
+        return self.value if isinstance(self.value, dict) else {}
+
+
+@dataclass
+class _Notes:
+    problems: list[str] = field(default_factory=list)
+
+    def pairs(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+        keys = [k for k, _ in pairs]
+        for key in sorted({k for k in keys if keys.count(k) > 1}) if len(keys) != len(set(keys)) else ():
+            self.problems.append(f"the key {key[:60]!r} occurs more than once")
+        return dict(pairs)
+
+    def constant(self, name: str) -> float:
+        self.problems.append(f"{name} is no JSON number")
+        return float(name.replace("Infinity", "inf"))
+
+
+def is_lfs_pointer(head: bytes) -> bool:
+    """Return whether a file's first bytes are those of a Git LFS pointer."""
+    return head.startswith(_LFS)
+
+
+def read_bytes(path: Path, limit: int) -> bytes | None:
+    """Return a file's bytes, or None if it is larger than ``limit`` bytes or cannot be read."""
+    try:
+        if path.stat().st_size > limit:
+            return None
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def read_json(path: Path, limits: Limits) -> Document:
+    """Read a JSON file strictly; what is wrong with it is told, not raised.
+
+    Args:
+        path: The file.
+        limits: ``document_bytes`` is the ceiling.
+    """
+    data = read_bytes(path, limits.document_bytes)
+    if data is None:
+        return Document(problems=(f"larger than {limits.document_bytes} bytes, or unreadable",))
+    return parse_json(data)
+
+
+def parse_json(data: bytes) -> Document:
+    """Parse JSON bytes strictly; what is wrong with them is told, not raised."""
+    if is_lfs_pointer(data):
+        return Document(problems=("a Git LFS pointer stands in place of the content",), pointer=True)
+    notes = _Notes()
+    if data.startswith(b"\xef\xbb\xbf"):
+        notes.problems.append("begins with a byte order mark")
+        data = data[3:]
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=notes.pairs, parse_constant=notes.constant)
+    except UnicodeDecodeError:
+        return Document(problems=(*notes.problems, "is not UTF-8"))
+    except RecursionError:
+        return Document(problems=(*notes.problems, "is nested too deeply"))
+    except ValueError as error:
+        return Document(problems=(*notes.problems, f"is not JSON: {error}"))
+    if _depth(value) > _DEPTH:
+        notes.problems.append(f"is nested deeper than {_DEPTH}")
+    return Document(value=value, problems=tuple(notes.problems))
+
+
+def _depth(value: object) -> int:
+    deepest, level = 0, [value]
+    while level and deepest <= _DEPTH:
+        deepest += 1
+        level = [
+            child
+            for v in level
+            for child in (v.values() if isinstance(v, dict) else v if isinstance(v, list) else ())
+            if isinstance(child, dict | list)
+        ]
+    return deepest
+
+
+class _NoAliases(yaml.SafeLoader):
+    """YAML without aliases, which could grow without bound, and without timestamps."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse an alias."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, "aliases are not read", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+
+_NoAliases.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def parse_yaml(text: str) -> Document:
+    """Parse YAML text without aliases; what is wrong with it is told, not raised."""
+    try:
+        return Document(value=yaml.load(text, Loader=_NoAliases))  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        return Document(problems=("is not YAML: " + " ".join(str(error).split())[:200],))
+    except (RecursionError, ValueError) as error:
+        return Document(problems=(f"is not YAML: {type(error).__name__}",))
+
+
+def front_matters(text: str) -> tuple[Document, ...]:
+    """Return each front matter of a model card, in order; honest cards have exactly one, at the start.
+
+    Args:
+        text: The card. A block between ``---`` lines counts if it parses to an object.
+    """
+    found = []
+    for match in _FENCE.finditer(text):
+        document = parse_yaml(match.group(1))
+        if document.mapping or (match.start() == 0 and document.problems):
+            found.append(document)
+        if len(found) == _MAX_FRONT_MATTERS:
+            break
+    return tuple(found)
