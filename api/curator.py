@@ -118,7 +118,7 @@ class Curator:
         log.info("audit.started", policy=judge.id)
         unsafe = self.settings.isolation == "unsafe-none"
         with LocalExecutor(self.settings.folder / "logs", unsafe=unsafe) as executor:
-            source = self._source(executor)
+            source = self._source(executor, base_weights=stage == "all")
             ctx = self._with_task_data(ctx, source)
             card = audit(
                 ref,
@@ -142,7 +142,7 @@ class Curator:
             raise SubjectError(f"there is no report format {format_id!r}", hint="one of: " + ", ".join(self.formats))
         return self.formats[format_id].render(card)
 
-    def _source(self, executor: LocalExecutor) -> Acquirer:
+    def _source(self, executor: LocalExecutor, *, base_weights: bool) -> Acquirer:
         token = self.settings.token.get_secret_value() if self.settings.token else None
         return Acquirer(describe=executor.describe(), endpoint=self.settings.endpoint, token=token, offline=self.settings.offline)
 

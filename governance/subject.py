@@ -112,13 +112,8 @@ class Subject(_Derived):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def digest(self) -> str:
-        """SHA-256 over the raw SHA-256 digests of all files in path order.
-
-        Source:
-            OpenSSF Model Signing 1.1, subject digest (paths compare by component).
-        """
-        ordered = sorted((f for f in self.files), key=lambda f: f.path.split("/"))
-        return hashlib.sha256(b"".join(bytes.fromhex(f.sha256) for f in ordered)).hexdigest()
+        """SHA-256 over path and content of every file, in path order."""
+        return canonical_digest(sorted((f.path, f.sha256) for f in self.files))
 
     def file(self, path: str) -> FileEntry | None:
         """Return the entry at ``path``, or None."""

@@ -155,9 +155,7 @@ class Source:
         """Return one error that shows every fault with its line and a caret, first place first."""
         ordered = sorted(faults, key=lambda f: (f.place.line, f.place.column))
         first = ordered[0].place
-        return PolicyError(
-            "\n".join(self.shown(f) for f in ordered), hint=hint, line=first.line + 1, column=first.column + 1
-        )
+        return PolicyError("\n".join(self.shown(f) for f in ordered), hint=hint, line=first.line + 1, column=first.column + 1)
 
     def shown(self, fault: Fault) -> str:
         """Return ``file:line:column: error[code] message``, the line, and a caret under the place."""

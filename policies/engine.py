@@ -8,8 +8,7 @@ decided, the decision is review. ``policies.loader`` makes the rules and calls t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 
 from governance.dossier import Dossier
 from governance.evidence import Outcome, Severity
@@ -17,7 +16,7 @@ from governance.licensing import Intent
 from governance.subject import canonical_digest
 from governance.verdict import Decision, RuleResult, RuleStatus
 from policies._cel.environment import ANY_SCOPE, EVIDENCE, LISTS, MESSAGES, Facts, Fields, settable
-from policies._cel.expressions import Data, Program, RuleEngine, Unknown
+from policies._cel.expressions import Cut, Data, Program, RuleEngine, Unknown
 from policies._cel.reads import Read
 from policies.document import Effect, PolicyRule, Vocabulary, Waiver
 
@@ -59,13 +58,15 @@ def _inspected(read: Read, vocabulary: Vocabulary) -> bool:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A dossier as rules see it: what counts, and everything that was recorded."""
+    """A dossier as rules see it: what counts, and everything that was recorded, each also in the engine's own form."""
 
     counted: Facts
     recorded: Facts
     dossier: Dossier
     vocabulary: Vocabulary
     engine: RuleEngine
+    counted_data: Data
+    recorded_data: Data
 
 
 @dataclass(frozen=True)
@@ -81,39 +82,38 @@ class View:
     gaps: Mapping[Read, str]
 
 
-def view(facts: Facts, reads: frozenset[Read], evidence: Evidence) -> View:
+def view(facts: Facts, data: Data, reads: frozenset[Read], evidence: Evidence) -> View:
     """Return facts without whatever lacks a field that is read; what is missing is listed.
 
     Args:
         facts: Counted or recorded.
+        data: The same, for the engine.
         reads: Of one rule.
         evidence: For the reasons.
     """
     gaps: dict[Read, str] = {}
-    lists = {v: dict(k) for v, k in facts.lists.items()}
-    singles = {v: dict(k) for v, k in facts.singles.items()}
-    lost: set[str] = set()
+    variables: set[str] = set()
+    keys: set[tuple[str, str]] = set()
+    elements: dict[tuple[str, str], tuple[int, ...]] = {}
     for read in sorted(reads):
+        at = (read.variable, read.key)
         if read.variable not in EVIDENCE:
             if read.field and not _set(MESSAGES.get(read.variable.capitalize()), facts.plain[read.variable], read.field):
                 gaps[read] = "not given" if read.variable == "intent" else "not known"
-                lost.add(read.variable)
-        elif not facts.has(read.variable, read.key):
-            gaps[Read(read.variable, read.key)] = _why_missing(read, facts, evidence)
-        elif read.field:
-            message = MESSAGES[EVIDENCE[read.variable]]
-            if read.variable in LISTS:
-                every = lists[read.variable].get(read.key, ())
-                whole = tuple(e for e in every if _set(message, e, read.field))
-                if len(whole) < len(every):
-                    gaps[read] = f"{len(every) - len(whole)} of {len(every)} have no {read.field}"
-                    lists[read.variable][read.key] = whole
-            elif not _set(message, facts.singles[read.variable][read.key], read.field):
-                gaps[read] = f"it has no {read.field}"
-                singles[read.variable].pop(read.key, None)
-    data = evidence.engine.bind(replace(facts, lists=lists, singles=singles))
-    kept = {k: v for k, v in data.values.items() if k not in lost}
-    return View(Data(kept), gaps)
+                variables.add(read.variable)
+        elif not facts.has(*at):
+            gaps[Read(*at)] = _why_missing(read, facts, evidence)
+        elif read.field and read.variable in LISTS:
+            every = facts.lists[read.variable][read.key]
+            whole = {i for i, e in enumerate(every) if _set(MESSAGES[EVIDENCE[read.variable]], e, read.field)}
+            if len(whole) < len(every):
+                gaps[read] = f"{len(every) - len(whole)} of {len(every)} have no {read.field}"
+                elements[at] = tuple(sorted(whole & set(elements.get(at, whole))))
+        elif read.field and not _set(MESSAGES[EVIDENCE[read.variable]], facts.singles[read.variable][read.key], read.field):
+            gaps[read] = f"it has no {read.field}"
+            keys.add(at)
+    cut = Cut(variables=frozenset(variables), keys=frozenset(keys), elements=elements)
+    return View(evidence.engine.without(data, cut), gaps)
 
 
 def _set(message: Mapping[str, object] | None, fields: Fields, name: str) -> bool:
@@ -169,7 +169,7 @@ def judge(compiled: CompiledRule, evidence: Evidence, on_unknown: Decision, waiv
         waiver: One that holds for the rule, or None.
     """
     rule, reads = compiled.rule, compiled.reads
-    strict = view(evidence.counted, reads, evidence)
+    strict = view(evidence.counted, evidence.counted_data, reads, evidence)
     status, why = _status(compiled, strict, evidence)
     shown = evidence.counted
     if status is RuleStatus.FAIL and why:
@@ -207,10 +207,12 @@ def _status(compiled: CompiledRule, strict: View, evidence: Evidence) -> tuple[R
         return RuleStatus.FAIL, ""
     if applies is True and answer is True and not strict.gaps:
         return RuleStatus.PASS, ""
-    why = "; ".join(f"{r}{'.' + r.field if r.variable in EVIDENCE and r.field else ''}: {g}" for r, g in sorted(strict.gaps.items()))
+    why = "; ".join(
+        f"{r}{'.' + r.field if r.variable in EVIDENCE and r.field else ''}: {g}" for r, g in sorted(strict.gaps.items())
+    )
     if not why:
         why = next((a.reason for a in (applies, answer) if isinstance(a, Unknown)), "no answer")
-    everything = view(evidence.recorded, compiled.reads, evidence)
+    everything = view(evidence.recorded, evidence.recorded_data, compiled.reads, evidence)
     if (compiled.when is None or compiled.when.evaluate(everything.data) is True) and (
         compiled.expression.evaluate(everything.data) is False
     ):
@@ -235,7 +237,7 @@ def _reason(
     values = "; ".join(f"{k}: {v}" for k, v in _values(compiled.reads, shown, strict.gaps).items())
     match status:
         case RuleStatus.FAIL | RuleStatus.WAIVED:
-            said = compiled.message.evaluate(evidence.engine.bind(shown)) if compiled.message else None
+            said = compiled.message.evaluate(_data(shown, evidence)) if compiled.message else None
             text = said if isinstance(said, str) and said.strip() else f"not so: {compiled.rule.title} ({values})"
             return text + (f" — seen although evidence is incomplete ({why})" if why else "") + lifted
         case RuleStatus.UNKNOWN:
@@ -244,6 +246,10 @@ def _reason(
             return "does not apply here" + (f" ({values})" if values else "")
         case _:
             return values
+
+
+def _data(facts: Facts, evidence: Evidence) -> Data:
+    return evidence.counted_data if facts is evidence.counted else evidence.recorded_data
 
 
 def _values(reads: frozenset[Read], facts: Facts, gaps: Mapping[Read, str]) -> dict[str, str]:
@@ -311,7 +317,7 @@ def required(plugins: Sequence[str], dossier: Dossier, on_unknown: Decision) -> 
                 effect="reject" if on_unknown is Decision.REJECT else "review",
                 status=RuleStatus.UNKNOWN if gap else RuleStatus.PASS,
                 decision=on_unknown if gap else None,
-                reason=gap and f"cannot be decided: {gap}" or f"{plugin} {check.outcome.value if check else ''}",
+                reason=f"cannot be decided: {gap}" if gap else f"{plugin}: {check.outcome.value if check else ''}",
                 remediation="Run the audit again with this check; what was not checked is never approved." if gap else "",
                 reads={f'checks["{plugin}"]': gap or (check.outcome.value if check else "")},
             )
@@ -353,5 +359,21 @@ def input_digest(dossier: Dossier, intent: Intent) -> str:
 
 
 def gathered(counted: Facts, recorded: Facts, dossier: Dossier, vocabulary: Vocabulary, engine: RuleEngine) -> Evidence:
-    """Return the evidence of one dossier."""
-    return Evidence(counted=counted, recorded=recorded, dossier=dossier, vocabulary=vocabulary, engine=engine)
+    """Return the evidence of one dossier.
+
+    Args:
+        counted: Facts of checks that completed.
+        recorded: Facts of all checks.
+        dossier: Where both come from.
+        vocabulary: Which plug-in says what.
+        engine: Evaluates expressions.
+    """
+    return Evidence(
+        counted=counted,
+        recorded=recorded,
+        dossier=dossier,
+        vocabulary=vocabulary,
+        engine=engine,
+        counted_data=engine.bind(counted),
+        recorded_data=engine.bind(recorded),
+    )

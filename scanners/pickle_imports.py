@@ -13,9 +13,11 @@ from governance.context import RunContext
 from governance.evidence import Coverage, Fact, Finding, Location, Outcome, Rule, Severity
 from governance.subject import Composition
 from scanners._formats.archives import members
-from scanners._formats.kinds import kind_of
+from scanners._formats.kinds import is_pickle, kind_of
 from scanners._formats.pickles import Import, Walk, walk
 
+#: How zip, gzip, bzip2, xz, zstd, 7z and lz4 begin.
+_CONTAINERS = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"\x04\x22\x4d\x18")
 _REFERENCES = ("CWE-502", "AML.T0011.000")
 _LOADABLE = ("adapter_model", "pytorch_model", "model", "pytorch_adapter")
 #: What trainers leave beside an adapter; nothing loads it with the adapter.
@@ -78,6 +80,8 @@ class PickleImports:
                                        Location(path=entry.path, entry=(member.name,)))  # fmt: skip
                     if _acts(member.data, member.name):
                         yield from _stream(member.data, entry.path, (member.name,), ctx, gaps)
+                    elif member.data.startswith(_CONTAINERS) or member.data[257:262] == b"ustar":
+                        gaps.append(f"{member.name}: an archive inside an archive was not opened")
                     if not member.whole:
                         gaps.append(f"{member.name or 'archive'}: {member.problem}")
             else:
@@ -88,15 +92,10 @@ class PickleImports:
 
 
 def _acts(data: bytes, name: str) -> bool:
-    if name.endswith((".pkl", ".pickle", ".pt", ".bin", ".pth")) and data[:1] != b"":
-        return not name.rsplit("/", 1)[-1].startswith("data/") and _begins_like_a_pickle(data)
-    return _begins_like_a_pickle(data)
-
-
-def _begins_like_a_pickle(data: bytes) -> bool:
-    return (data[:1] == b"\x80" and data[1:2] <= b"\x05" and len(data) > 3 and b"." in data[:65536]) or (
-        data[:1] in (b"c", b"(", b"]", b"}", b"i") and walk(data, limit=2000).pickles > 0
-    )
+    """Return whether a member is a pickle; raw tensor storages, which may begin with any byte, must parse to their end."""
+    if "/data/" in f"/{name}" and not name.endswith(".pkl"):
+        return walk(data, limit=2000, first_only=True).pickles > 0 and bool(walk(data, limit=2000, first_only=True).imports)
+    return is_pickle(data[:4096])
 
 
 def _stream(data: bytes, path: str, entry: tuple[str, ...], ctx: RunContext, gaps: list[str]) -> Iterator[Finding]:

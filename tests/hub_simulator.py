@@ -117,3 +117,10 @@ def _cut(chunks: object, after: int) -> Iterator[bytes]:
 def running(hub: DevHub) -> Running:
     """Serve a hub on a free port of localhost."""
     return Running(hub, "127.0.0.1", 0)
+
+
+def fill(root: Path, files: Mapping[str, bytes]) -> None:
+    """Write files below a folder."""
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)

@@ -1,1 +1,1 @@
-"""HTTP: routes without logic."""
+"""HTTP: routes without logic, problem JSON, the shield in front."""

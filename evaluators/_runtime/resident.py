@@ -109,7 +109,10 @@ class Resident:
             select[row, list(positions)] = True
         with torch.inference_mode(), self.use(which) as model, self._only(select):
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0]
-            return list(torch.log_softmax(logits.float(), dim=-1).split([len(p) for p in keep]))
+            found = torch.log_softmax(logits.float(), dim=-1)
+        if bool(torch.isnan(found[:, 0]).any()):
+            raise SubjectError(f"the {which} answers with values that are no numbers (NaN); it cannot be measured")
+        return list(found.split([len(p) for p in keep]))
 
     def forward(
         self, rows: Sequence[Sequence[int]], which: Which, *, keep: Sequence[Sequence[int]] | None = None

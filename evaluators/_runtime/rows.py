@@ -72,8 +72,8 @@ def recall(row: ItemRow, instances: Sequence[Any]) -> list[Answer] | None:
     if not isinstance(sums, list) or len(sums) != len(instances):
         return None
     if isinstance(greedy, list) and len(greedy) == len(sums):
-        return [(float(s), bool(g)) for s, g in zip(sums, greedy, strict=True)]
-    return [float(s) for s in sums]
+        return [(s, bool(g)) for s, g in zip(map(float, sums), greedy, strict=True)]
+    return list(map(float, sums))
 
 
 def group_of(questions: Questions, instances: Sequence[Any]) -> str | None:

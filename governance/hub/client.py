@@ -7,6 +7,7 @@ resolved once; all that follows asks for the 40-digit commit.
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from governance.subject import COMMIT
 
 T = TypeVar("T")
 Kind = Literal["model", "dataset"]
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _ATTEMPTS = 5
 _LONGEST_PAUSE = 120.0
 _METADATA_TIMEOUT = 30.0
@@ -229,18 +231,15 @@ class HubClient:
         )
 
 
-def _listed(path: str, entry: object) -> _Maybe:
+def _listed(path: str, entry: object) -> Listed | None:
     """Return a file as listed, or None if it could not be verified with what the Hub says."""
     lfs, blob, size = getattr(entry, "lfs", None), getattr(entry, "blob_id", None), getattr(entry, "size", None)
-    digest = getattr(lfs, "sha256", None)
-    if isinstance(digest, str) and len(digest) == 64:
-        return Listed(path, int(getattr(lfs, "size", size) or 0), sha256=digest)
-    if isinstance(size, int) and isinstance(blob, str) and COMMIT.match(blob):
+    digest, stored = getattr(lfs, "sha256", None), getattr(lfs, "size", None)
+    if isinstance(digest, str) and _SHA256.match(digest) and isinstance(stored, int) and stored >= 0:
+        return Listed(path, stored, sha256=digest)
+    if lfs is None and isinstance(size, int) and size >= 0 and isinstance(blob, str) and COMMIT.match(blob):
         return Listed(path, size, blob=blob)
     return None
-
-
-_Maybe = Listed | None
 
 
 def _bases(info: object) -> tuple[str, ...]:

@@ -262,7 +262,7 @@ class Types:
             data[variable] = self._message(variable.capitalize(), fields)
         return data
 
-    def _message(self, name: str, fields: Fields) -> Any:  # noqa: ANN401 - protobuf classes are made at run time
+    def _message(self, name: str, fields: Fields) -> Any:
         message = self._made[name]()
         for field, kind in self.fields[name].items():
             if kind == "base":
@@ -294,7 +294,7 @@ def settable(kind: Kind, value: Scalar | None) -> Scalar | None:
             return None
 
 
-def _declare(message: Any, field: str, kind: Kind, number: int) -> None:  # noqa: ANN401 - a protobuf descriptor
+def _declare(message: Any, field: str, kind: Kind, number: int) -> None:
     wrapped = {"string": "StringValue", "double": "DoubleValue", "int": "Int64Value", "bool": "BoolValue"}
     if kind == "strings":
         message.field.add(name=field, number=number, type=9, label=3)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Literal, Protocol
 
@@ -99,16 +99,39 @@ class RuleEngine(Protocol):
     def bind(self, facts: Facts) -> Data:
         """Return facts in the engine's own form, variables evaluated."""
 
+    def without(self, data: Data, cut: Cut) -> Data:
+        """Return the data without what is cut out, variables evaluated again."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What is taken out of facts before one rule is asked.
+
+    Args:
+        variables: ``subject`` or ``intent``, whole.
+        keys: ``(variable, key)`` of evidence, whole.
+        elements: For lists, the indexes that stay.
+    """
+
+    variables: frozenset[str] = frozenset()
+    keys: frozenset[tuple[str, str]] = frozenset()
+    elements: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.variables or self.keys or self.elements)
+
 
 class Data:
     """Facts as the engine takes them.
 
     Args:
         values: By variable.
+        activation: The same, converted once.
     """
 
-    def __init__(self, values: dict[str, object]) -> None:
-        self.values = values
+    def __init__(self, values: Mapping[str, object], activation: object) -> None:
+        self.values: dict[str, object] = dict(values)
+        self.activation = activation
 
 
 class CelEngine:
@@ -131,7 +154,8 @@ class CelEngine:
             self._types = Types(params)
         except ImportError as error:
             raise PrerequisiteError(
-                f"policies cannot be judged: {error.name} is not installed", hint="pip install 'cel-expr-python>=0.1.3,<0.2' protobuf"
+                f"policies cannot be judged: {error.name} is not installed",
+                hint="pip install 'cel-expr-python>=0.1.3,<0.2' protobuf",
             ) from error
         self.version = version("cel-expr-python")
         self._cel, self._strings, kind = cel, ext_strings.ExtStrings(), cel.Type
@@ -167,11 +191,32 @@ class CelEngine:
 
     def bind(self, facts: Facts) -> Data:
         """Return facts as protobuf messages; a variable that fails stays unbound."""
-        data = Data(dict(self._types.activation(facts)))
+        return self._with_variables(self._types.activation(facts))
+
+    def without(self, data: Data, cut: Cut) -> Data:
+        """Return the data without what is cut out; variables see the same gaps."""
+        if not cut:
+            return data
+        values: dict[str, object] = {}
+        for name, value in data.values.items():
+            if name in cut.variables or name in self._variables:
+                continue
+            if isinstance(value, dict):
+                value = {
+                    key: [one[i] for i in cut.elements[name, key]] if (name, key) in cut.elements else one
+                    for key, one in value.items()
+                    if (name, key) not in cut.keys
+                }
+            values[name] = value
+        return self._with_variables(values)
+
+    def _with_variables(self, values: dict[str, object]) -> Data:
+        data = Data(values, self._environment.Activation(values))
         for name, program in self._variables.items():
             value = program.raw(data)
             if not isinstance(value, Unknown):
-                data.values[name] = value
+                values = {**data.values, name: value}
+                data = Data(values, self._environment.Activation(values))
         return data
 
     def _compiled(self, expression: str) -> tuple[_CelProgram, object]:
@@ -209,7 +254,9 @@ class CelEngine:
         if match := _OVERLOAD.search(message):
             operator, kinds = match.group(1).strip("_@").replace("_", " "), re.sub(r"wrapper\((\w+)\)", r"\1", match.group(2))
             mixed = "double" in kinds and "int" in kinds.replace("point", "")
-            return CompileFault("P102", f"{operator} does not take ({kinds})", offset, "write 1.0, not 1, beside a double" if mixed else "")
+            return CompileFault(
+                "P102", f"{operator} does not take ({kinds})", offset, "write 1.0, not 1, beside a double" if mixed else ""
+            )
         if match := _SYNTAX.search(message):
             return CompileFault("P101", f"not CEL: {match.group(2)}", offset)
         return CompileFault("P102", message.replace("wrapper(", "(").replace("curator.", ""), offset)
@@ -228,7 +275,7 @@ class _CelProgram:
     def raw(self, data: Data) -> object:
         """Return the value as the library gives it, or Unknown."""
         try:
-            value = self.expression.eval(data=data.values)  # type: ignore[attr-defined] # the library has no types here
+            value = self.expression.eval(data.activation)  # type: ignore[attr-defined] # the library has no types here
         except RuntimeError as error:
             return Unknown(_said(str(error)))
         if value.type() == self.cel.Type.ERROR:  # type: ignore[attr-defined] # likewise

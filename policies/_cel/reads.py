@@ -139,7 +139,10 @@ class _Walker:
         if node.test and any(r.variable in EVIDENCE for r in roots):
             self._misuse(node.at, "has() may not guard evidence: what is missing must stay visible", "P205")
         fields = frozenset(Read(r.variable, r.key, f"{r.field}.{node.field}" if r.field else node.field) for r in roots)
-        (self.found.guarded if node.test else self.found.reads).update(fields)
+        if node.test:
+            self.found.guarded.update(fields | {r for r in roots if r.field})
+        else:
+            self.found.reads.update(fields)
         return fields if all(r.variable not in EVIDENCE for r in roots) else roots
 
     def _call(self, node: Call, scope: Mapping[str, Roots]) -> Roots:

@@ -79,7 +79,8 @@ _SCHEMA: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "Source": {"positions": (4, "Position*")},
     "Position": {"key": (1, "int64"), "value": (2, "int32")},
     "Expr": {
-        "id": (2, "int64"), "const": (3, "Constant"), "ident": (4, "Identifier"), "select": (5, "Selection"), "call": (6, "Calling"),
+        "id": (2, "int64"), "const": (3, "Constant"), "ident": (4, "Identifier"), "select": (5, "Selection"),
+        "call": (6, "Calling"),
         "list": (7, "Listing"), "struct": (8, "Struct"), "comprehension": (9, "Comprehension"),
     },
     "Constant": {"string": (6, "string")},
@@ -114,10 +115,10 @@ def decode(serialized: bytes) -> Node:
     return _node(checked.expr, {p.key: p.value for p in checked.source.positions})
 
 
-def _node(expr: Any, positions: Mapping[int, int]) -> Node:  # noqa: ANN401 - a protobuf message made at run time
+def _node(expr: Any, positions: Mapping[int, int]) -> Node:
     at = positions.get(expr.id, 0)
 
-    def sub(part: Any) -> Node:  # noqa: ANN401 - likewise
+    def sub(part: Any) -> Node:
         return _node(part, positions)
 
     if expr.HasField("const"):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanners._formats.documents import is_lfs_pointer
+from scanners._formats.pickles import walk
 
 _HEAD = 4096
 #: Kind → what it is in words.
@@ -138,7 +139,7 @@ def _by_content(path: Path) -> str:
         return "tar"
     if head.startswith(b"PK") or zipfile.is_zipfile(path):
         return "torch-zip" if _is_torch_zip(path) else "zip"
-    if _is_pickle(head):
+    if is_pickle(head):
         return "pickle"
     return _text_kind(head, path)
 
@@ -156,14 +157,20 @@ def _is_torch_zip(path: Path) -> bool:
         return False
 
 
-def _is_pickle(head: bytes) -> bool:
-    """Protocol 2 and later announce themselves; protocols 0 and 1 begin with one of these opcodes."""
+def is_pickle(head: bytes) -> bool:
+    """Return whether bytes begin a pickle.
+
+    Protocol 2 and later announce themselves; older ones are pickles if their opcodes make sense up to STOP or an import.
+
+    Args:
+        head: The first bytes of a file or member.
+    """
     if head[:1] == b"\x80" and head[1:2] <= b"\x05":
         return True
-    first_line = head.split(b"\n", 1)[0]
-    return (
-        head[:1] in (b"c", b"i") and first_line[1:].replace(b".", b"").replace(b"_", b"").isalnum() and head.count(b"\n") >= 2
-    ) or head[:3] in (b"(dp", b"(lp", b"(c_", b"(cp", b"}q\x00", b"]q\x00")
+    seen = walk(head, limit=_HEAD, first_only=True)
+    imports = [i.name for i in seen.imports if i.name is not None]
+    named = bool(imports) and all(part.isidentifier() for name in imports for part in name.split("."))
+    return (named or seen.pickles > 0) and seen.opcodes >= 3 and (named or not seen.imports)
 
 
 def _text_kind(head: bytes, path: Path) -> str:

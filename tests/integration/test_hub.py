@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi, snapshot_download
 
-from api.devhub import Answer, serve
+from api.devhub import Answer
 from governance.context import Limits, Progress, RunContext
 from governance.errors import Cancelled, CuratorError, LimitError, SubjectError
 from governance.hub import Acquirer
 from governance.subject import ArtifactRef, Composition, CompositionRef, Description, SourceKind, Subject
-from tests.hub_simulator import Simulator, running
+from tests.hub_simulator import Simulator, fill, running
 
 WEIGHTS = bytes(range(256)) * 12_000
 CARD = b"---\nlicense: apache-2.0\nbase_model: acme/base-8b\n---\n# lora\n"
 TOKEN = "hf_only-for-this-endpoint"
 
 Acquire = Callable[..., Composition]
-
-
-def fill(root: Path, files: dict[str, bytes]) -> None:
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content)
 
 
 @pytest.fixture
@@ -336,33 +328,6 @@ def test_what_the_disk_cannot_hold_is_said_before_the_download(acquire: Acquire,
     assert hub.paths() == []
 
 
-def test_an_endpoint_that_is_not_there_or_no_hub(ctx: RunContext, folder: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ref = CompositionRef(adapter=ArtifactRef(source=SourceKind.HUB, name="acme/lora"))
-
-    def source(endpoint: str, *, offline: bool = False) -> Acquirer:
-        return Acquirer(describe=names(None), endpoint=endpoint, token=None, offline=offline, backoff=0.0)
-
-    with pytest.raises(SubjectError, match="cannot be reached") as caught:
-        source(f"http://127.0.0.1:{port}").acquire(ref, ctx)
-    assert "HF_ENDPOINT" in caught.value.hint
-    with pytest.raises(SubjectError, match="cannot be reached"):
-        source("no-address").acquire(ref, ctx)
-    with pytest.raises(SubjectError, match="offline") as caught:
-        source(f"http://127.0.0.1:{port}", offline=True).acquire(ref, ctx)
-    assert "pass the adapter's folder" in caught.value.hint
-    hub = Simulator(folder)
-    with running(hub) as served:
-        hub.faults.first = [Answer(200, {"Content-Type": "text/html"}, b"<html>welcome</html>")]
-        with pytest.raises(SubjectError, match="does not answer like a Hub"):
-            source(served.url).acquire(ref, ctx)
-        hub.faults.first = [Answer(200, {"Content-Type": "application/json"}, json.dumps({"id": "acme/lora"}).encode())]
-        with pytest.raises(SubjectError, match="names no commit"):
-            source(served.url).acquire(ref, ctx)
-
-
 def test_a_data_set_is_fetched_pinned(endpoint: str, ctx: RunContext, hub: Simulator) -> None:
     source = Acquirer(describe=names(None), endpoint=endpoint)
     found = source.fetch_dataset("acme/exam", None, ctx)
@@ -370,22 +335,6 @@ def test_a_data_set_is_fetched_pinned(endpoint: str, ctx: RunContext, hub: Simul
     assert not (found / "load.py").exists()
     with pytest.raises(SubjectError, match="no repository acme/none"):
         source.fetch_dataset("acme/none", None, ctx)
-
-
-def test_the_development_hub_satisfies_the_client_itself(folder: Path, tmp_path: Path) -> None:
-    with serve(folder) as hub:
-        api = HfApi(endpoint=hub.url, token=False)
-        info = api.model_info("acme/lora", files_metadata=True)
-        tree = {e.path: e for e in api.list_repo_tree("acme/lora", recursive=True, revision=info.sha)}
-        assert (
-            tree["adapter_model.safetensors"].lfs.sha256
-            == {s.rfilename: s for s in info.siblings}["adapter_model.safetensors"].lfs.sha256
-        )
-        assert [p.path for p in api.get_paths_info("acme/lora", ["README.md"], revision=info.sha)] == ["README.md"]
-        assert [b.name for b in api.list_repo_refs("acme/moving").branches] == ["main", "next"]
-        assert api.list_repo_commits("acme/lora")[0].commit_id == info.sha
-        copy = snapshot_download("acme/lora", endpoint=hub.url, token=False, cache_dir=tmp_path / "cache", etag_timeout=5)
-        assert (Path(copy) / "adapter_model.safetensors").read_bytes() == WEIGHTS
 
 
 def test_a_folder_may_have_its_base_on_a_hub(endpoint: str, ctx: RunContext, folder: Path) -> None:
@@ -402,3 +351,23 @@ def test_a_line_that_breaks_often_but_moves_on_gets_to_the_end(acquire: Acquire,
     hub.faults.drop_after, hub.faults.drops = 9 << 20, 99
     assert acquire("acme/large", base=None).adapter.files[0].size == 60 << 20
     assert len(hub.paths()) == 7
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"rfilename": "x", "size": -1, "blobId": "0" * 40},
+        {"rfilename": "x", "size": 1, "blobId": "short"},
+        {"rfilename": "x", "size": 1, "blobId": "0" * 40, "lfs": {"sha256": "z" * 64, "size": 1, "pointerSize": 1}},
+        {"rfilename": "x", "size": 1, "blobId": "0" * 40, "lfs": {"sha256": "0" * 64, "size": -1, "pointerSize": 1}},
+        {"size": 1},
+        "not an object",
+    ],
+)
+def test_a_listing_that_cannot_be_verified_is_refused(entry: object, acquire: Acquire, hub: Simulator) -> None:
+    said = json.dumps({"id": "acme/lora", "sha": "a" * 40, "siblings": [entry]}).encode()
+    hub.faults.first = [Answer(200, {"Content-Type": "application/json"}, said), Answer(200, {}, b"[]")]
+    with pytest.raises(SubjectError) as caught:
+        acquire()
+    assert "verified" in caught.value.message or "does not answer like a Hub" in caught.value.message
+    assert hub.paths() == []

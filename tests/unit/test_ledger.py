@@ -33,6 +33,7 @@ from governance.ledger.chain import GENESIS, Position, event_hash, first_broken,
 from governance.subject import Composition, FileEntry, SourceKind, Subject
 from governance.verdict import Decision, RuleResult, RuleStatus, Scorecard, Verdict
 
+ROOT = Path(__file__).resolve().parents[2]
 ON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 A, B, C = (f"01{letter * 24}" for letter in "ABC")
 FACTS: tuple[Fact, ...] = (
@@ -354,7 +355,7 @@ def test_kill_9_loses_nothing_that_was_concluded(path: Path) -> None:
         "    ledger.conclude(A, check(f'plugin-{n}'), FACTS)\n"
         "    print(n, flush=True)\n"
     )
-    writer = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True)
+    writer = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert writer.stdout is not None
     for line in writer.stdout:
         if int(line) >= 20:

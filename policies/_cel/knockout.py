@@ -1,0 +1,75 @@
+"""Asks a rule what it says without evidence and with the worst evidence, before it is trusted with any.
+
+Read by ``policies.loader``. A rule that is true while everything it reads is missing is refused; a policy none of whose rules
+can be made to fail is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import product
+
+from governance.evidence import Basis, Confidence, Outcome, Severity
+from policies._cel.environment import COMPONENT_TYPES, LISTS, MESSAGES, Facts, Fields
+from policies._cel.expressions import Program, RuleEngine
+from policies.document import CLOSED, Param, Vocabulary
+
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def nothing(params: dict[str, Param]) -> Facts:
+    """Return facts of a dossier in which no check completed."""
+    named: Fields = {f: "x" for f, kind in MESSAGES["Subject"].items() if kind == "string"}
+    return Facts(
+        lists={"findings": {}, "components": {}},
+        singles={"measurements": {}, "checks": {}},
+        plain={
+            "subject": {**named, "base.repo": "x", "base.owner": "x", "base.commit": "x"},
+            "intent": dict.fromkeys(MESSAGES["Intent"], "x"),
+            "params": {n: p.value for n, p in params.items()},
+        },
+        now=_EPOCH,
+        missing={},
+    )
+
+
+def true_of_nothing(program: Program, engine: RuleEngine, params: dict[str, Param]) -> bool:
+    """Return whether an expression is true although none of its evidence exists."""
+    return program.evaluate(engine.bind(nothing(params))) is True
+
+
+def can_fail(program: Program, engine: RuleEngine, params: dict[str, Param], vocabulary: Vocabulary) -> bool:
+    """Return whether some evidence out of a fixed set of extremes makes an expression false."""
+    return any(program.evaluate(engine.bind(facts)) is False for facts in _extremes(program, nothing(params), vocabulary))
+
+
+def _extremes(program: Program, empty: Facts, vocabulary: Vocabulary) -> Iterator[Facts]:
+    keys = {(r.variable, r.key) for r in program.reach.evidence}
+    numbers, counts, verdicts = (0.0, 1e9, -1e9), (10**9, 0), CLOSED["measurements", "verdict"]
+    for full, number, count, verdict, outcome in product((False, True), numbers, counts, verdicts, Outcome):
+        lists: dict[str, dict[str, tuple[Fields, ...]]] = {v: {} for v in LISTS}
+        singles: dict[str, dict[str, Fields]] = {"measurements": {}, "checks": {}}
+        for variable, key in keys:
+            match variable:
+                case "findings":
+                    lists[variable][key] = _every(vocabulary, key) if full else ()
+                case "components":
+                    lists[variable] = {t: ({**dict.fromkeys(MESSAGES["Component"], "x")},) if full else () for t in COMPONENT_TYPES}
+                case "measurements":
+                    value = {f: number for f, kind in MESSAGES["Measurement"].items() if kind == "double"}
+                    whole = {f: count for f, kind in MESSAGES["Measurement"].items() if kind == "int"}
+                    singles[variable][key] = {**value, **whole, "unit": "1", "scope": "x", "verdict": verdict}
+                case _:
+                    singles[variable][key] = {"outcome": outcome.value, "reason": "x", "isolation": "x", "step": "inspect"}
+        yield replace(empty, lists=lists, singles=singles)
+
+
+def _every(vocabulary: Vocabulary, plugin: str) -> tuple[Fields, ...]:
+    """Return one finding of each kind a plug-in may report."""
+    kinds = product(sorted(vocabulary.plugins[plugin].rules), Severity, Confidence, Basis)
+    return tuple(
+        {"rule": r, "severity": s.value, "confidence": c.value, "basis": b.value, "path": "x", "message": "x", "subject": "adapter"}
+        for r, s, c, b in kinds
+    )

@@ -1,0 +1,175 @@
+"""From a name or a file to a policy that can judge: read, check, compile, refuse.
+
+Read by ``api``. Every fault is shown with its file, line and column and the line itself; all faults of a stage come together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from governance.dossier import Dossier
+from governance.errors import PolicyError
+from governance.licensing import Intent
+from governance.subject import canonical_digest
+from governance.verdict import Decision, RuleResult, RuleStatus, Verdict
+from policies._cel.environment import gather
+from policies._cel.expressions import RuleEngine
+from policies._checks import compiled, validated
+from policies._source import MAX_BYTES, Source, meant
+from policies.document import ModelPolicy, PolicyRule, PolicyTest, Vocabulary
+from policies.engine import CompiledRule, Evidence, conclude, gathered, input_digest, judge, required
+from policies.waivers import holding
+
+GATES = Path(__file__).resolve().parent / "gates"
+
+
+@dataclass(frozen=True)
+class LoadedPolicy:
+    """A policy that was checked and compiled; fulfils ``governance.contracts.Policy``.
+
+    Args:
+        document: As written.
+        compiled: Its rules, in order.
+        engine: Evaluates them.
+        vocabulary: What it was checked against.
+    """
+
+    document: ModelPolicy
+    compiled: tuple[CompiledRule, ...]
+    engine: RuleEngine
+    vocabulary: Vocabulary
+
+    @property
+    def id(self) -> str:
+        """Name of the policy."""
+        return self.document.metadata.name
+
+    @property
+    def version(self) -> str:
+        """Version of the document."""
+        return self.document.metadata.version
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the document as canonical JSON, without what is left at its default."""
+        return canonical_digest(self.document.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+
+    @property
+    def margins(self) -> Mapping[str, float]:
+        """Non-inferiority margins, by family."""
+        return self.document.spec.margins
+
+    @property
+    def rules(self) -> tuple[PolicyRule, ...]:
+        """The rules as written, in order."""
+        return self.document.spec.rules
+
+    def stop_before_evaluation(self, dossier: Dossier, *, on: datetime, intent: Intent) -> str | None:
+        """Return why no model needs to be loaded: a rule that inspection alone answers rejects. Or None."""
+        asked = [c for c in self.compiled if c.rule.effect == "reject" and c.before_evaluation(self.vocabulary)]
+        results = self._results(asked, self._evidence(dossier, on, intent), on)[0]
+        failed = [r for r in results if r.status is RuleStatus.FAIL]
+        if not failed:
+            return None
+        return f"not needed: {self.id} already rejects by {failed[0].rule}: {failed[0].reason}"
+
+    def decide(self, dossier: Dossier, *, on: datetime, intent: Intent) -> Verdict:
+        """Return the verdict. Pure and total."""
+        results, notes = self._results(self.compiled, self._evidence(dossier, on, intent), on)
+        results += required(self.document.spec.requires, dossier, self._on_unknown)
+        decision, reason = conclude(results)
+        return Verdict(
+            policy=self.id,
+            policy_version=self.version,
+            policy_digest=self.digest,
+            engine=self.engine.id,
+            engine_version=self.engine.version,
+            input_digest=input_digest(dossier, intent),
+            on=on,
+            decision=decision,
+            reason=reason,
+            results=tuple(results),
+            notes=notes,
+        )
+
+    @property
+    def _on_unknown(self) -> Decision:
+        return Decision(self.document.spec.on_unknown)
+
+    def _evidence(self, dossier: Dossier, on: datetime, intent: Intent) -> Evidence:
+        spec = self.document.spec
+        counted, recorded = (
+            gather(
+                dossier,
+                on=on,
+                intent=intent,
+                params=spec.params,
+                margins=spec.margins,
+                vocabulary=self.vocabulary,
+                partial=partial,
+            )
+            for partial in (False, True)
+        )
+        return gathered(counted, recorded, dossier, self.vocabulary, self.engine)
+
+    def _results(self, rules: Sequence[CompiledRule], evidence: Evidence, on: datetime) -> tuple[list[RuleResult], tuple[str, ...]]:
+        by_id = {r.id: r for r in self.rules}
+        held, notes = holding(self.document.spec.waivers, by_id, evidence.dossier.composition, on.date())
+        return [judge(c, evidence, self._on_unknown, held.get(c.rule.id)) for c in rules], notes
+
+
+def shipped() -> tuple[str, ...]:
+    """Return the names of the policies that come with the curator."""
+    return tuple(sorted(p.stem for p in GATES.glob("*.yaml") if not p.name.endswith(".test.yaml")))
+
+
+def load(reference: str | Path, vocabulary: Vocabulary) -> LoadedPolicy:
+    """Read, check and compile a policy.
+
+    Args:
+        reference: A shipped policy's name, or a file.
+        vocabulary: What plug-ins may say.
+
+    Raises:
+        PolicyError: It cannot be used; the message shows every fault at its place.
+        PrerequisiteError: The rule engine is not installed.
+    """
+    source = _open(reference)
+    document = validated(source, source.read(), ModelPolicy)
+    engine, rules = compiled(source, document, vocabulary)
+    return LoadedPolicy(document=document, compiled=rules, engine=engine, vocabulary=vocabulary)
+
+
+def load_test(path: Path) -> PolicyTest:
+    """Read a ``PolicyTest`` document.
+
+    Args:
+        path: A file.
+
+    Raises:
+        PolicyError: It cannot be used; the message shows every fault at its place.
+    """
+    source = _open(path)
+    return validated(source, source.read(), PolicyTest)
+
+
+def _open(reference: str | Path) -> Source:
+    """Return the text behind a shipped name or a path."""
+    path = Path(reference)
+    if str(reference) in shipped():
+        path = GATES / f"{reference}.yaml"
+    elif not path.is_file():
+        near = meant(str(reference), shipped())
+        raise PolicyError(f"there is no policy {str(reference)!r}{near}", hint=f"a file, or one of: {', '.join(shipped())}")
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+        return Source(name=path.name, text=raw.decode("utf-8-sig"))
+    except OSError as error:
+        raise PolicyError(f"{path.name} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"{path.name} is not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from error

@@ -1,0 +1,243 @@
+"""LoRA adapters as PEFT writes them: the configuration, and what each tensor is.
+
+Made from JSON and a safetensors header; read by ``scanners.adapter_config``. No tensor data is read.
+
+Source:
+    peft 0.21.2: ``tuners/lora/config.py``, ``utils/save_and_load.py``, ``tuners/tuners_utils.py``
+    (``check_target_module_exists``), ``utils/other.py`` (``get_pattern_key``), ``utils/peft_types.py``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from scanners._formats.patterns import UnreadablePatternError, full_match
+from scanners._formats.safetensors import Tensor
+
+#: Every type peft 0.21.2 knows.
+PEFT_TYPES = frozenset({
+    "ADALORA", "ADAMSS", "ADAPTION_PROMPT", "BEFT", "BOFT", "C3A", "CARTRIDGE", "CPT", "DEFT", "DELORA", "FOURIERFT",
+    "FROD", "GLORA", "GRALORA", "HIRA", "HRA", "IA3", "LILY", "LN_TUNING", "LOHA", "LOKR", "LORA", "MISS",
+    "MULTITASK_PROMPT_TUNING", "OFT", "OSF", "PEANUT", "POLY", "PREFIX_TUNING", "PROMPT_TUNING", "PSOFT", "PVERA",
+    "P_TUNING", "RANDLORA", "ROAD", "SHADOW", "SHIRA", "SUPERTUNING", "TINYLORA", "TRAINABLE_TOKENS", "UNILORA",
+    "VBLORA", "VERA", "WAVEFT", "XLORA",
+})  # fmt: skip
+PREFIX = "base_model.model."
+_PART = re.compile(r"\A(?P<module>.*)\.(?P<part>lora_(?:embedding_)?[AB])(?P<tail>(?:\.\w+)*?)(?:\.(?P<kind>weight|bias))?\Z")
+_OTHER = re.compile(
+    r"\.(lora_magnitude_vector|lora_dropout|token_adapter\.trainable_tokens)|trainable_tokens_(delta|indices|original)"
+)
+_FULL = re.compile(r"\A(?P<module>.*?)(\.modules_to_save(\.\w+)?|\.original_module|\.base_layer)?\.(weight|bias)\Z")
+_LONGEST_NAME = 500
+_KOHYA = re.compile(r"\Alora_(unet|te\d?|transformer)_|\.(lora_down|lora_up)\.weight\Z")
+_HEADS = ("score", "classifier", "pre_classifier", "qa_outputs", "classification_head", "out_proj", "pooler", "v_head", "summary")
+_HEAD_TASKS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """What an ``adapter_config.json`` says, as far as its types allow.
+
+    Attributes:
+        rank: ``r``; None if it is no whole number.
+        alpha: ``lora_alpha``; None if it is no number.
+        rank_pattern: Rank by pattern of module name.
+        alpha_pattern: Alpha by pattern of module name.
+        targets: Names of target modules; empty if given as a pattern.
+        target_pattern: ``target_modules`` as a regular expression.
+        all_linear: ``target_modules`` is ``all-linear``, or unset (then the library chooses).
+        parameters: ``target_parameters``: tensors inside modules, whose names and ranks follow other laws.
+        to_save: ``modules_to_save``.
+        rslora: Whether alpha is divided by √r.
+        fan_in_fan_out: Whether the base's weights are stored transposed.
+        packed: Whether a variant changes the shapes (``use_qalora``, ``layer_replication`` …).
+        some_layers: Whether only some layers are adapted, by intent.
+        bias: ``none``, ``all`` or ``lora_only``.
+        task: ``task_type``.
+    """
+
+    rank: int | None
+    alpha: float | None
+    rank_pattern: Mapping[str, int] = field(default_factory=dict)
+    alpha_pattern: Mapping[str, float] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
+    target_pattern: str = ""
+    all_linear: bool = False
+    parameters: bool = False
+    to_save: tuple[str, ...] = ()
+    rslora: bool = False
+    fan_in_fan_out: bool = False
+    packed: bool = False
+    some_layers: bool = False
+    bias: str = "none"
+    task: str = ""
+
+    def rank_of(self, module: str) -> int | None:
+        """Return the rank a module should have."""
+        key = _matching(self.rank_pattern, module)
+        return self.rank if key is None else self.rank_pattern[key]
+
+    def alpha_of(self, module: str) -> float | None:
+        """Return the alpha a module is scaled with."""
+        key = _matching(self.alpha_pattern, module)
+        return self.alpha if key is None else self.alpha_pattern[key]
+
+    def scaling_of(self, module: str) -> float | None:
+        """Return α/r, or α/√r with rank-stabilised LoRA; None if r or α is no usable number.
+
+        Source:
+            arXiv:2106.09685, section 4.1; arXiv:2312.03732, equation 4.
+        """
+        rank, alpha = self.rank_of(module), self.alpha_of(module)
+        if rank is None or alpha is None or rank <= 0:
+            return None
+        return alpha / (math.sqrt(rank) if self.rslora else rank)
+
+    def targeted(self, module: str) -> bool:
+        """Return whether the configuration names a module.
+
+        Raises:
+            UnreadablePatternError: ``target_modules`` is a pattern this house does not read.
+        """
+        if self.all_linear:
+            return True
+        if self.target_pattern:
+            return full_match(self.target_pattern, module)
+        return any(module == t or module.endswith(f".{t}") for t in self.targets)
+
+
+@dataclass
+class Pair:
+    """The two halves of one module's update, as far as they are there."""
+
+    down: Tensor | None = None
+    up: Tensor | None = None
+    embedding: bool = False
+
+
+@dataclass(frozen=True)
+class AdapterTensors:
+    """An adapter's tensors, sorted by what they are.
+
+    Attributes:
+        pairs: Update halves by module, without PEFT's prefix.
+        full: Whole weights by module: heads, saved modules, embeddings, biases.
+        foreign: Tensors of no kind PEFT writes for LoRA.
+        kohya: Whether the names are those of kohya's scripts.
+    """
+
+    pairs: Mapping[str, Pair]
+    full: Mapping[str, tuple[Tensor, ...]]
+    foreign: tuple[Tensor, ...]
+    kohya: bool
+
+
+def read_config(said: Mapping[str, object]) -> LoraConfig:
+    """Return a LoRA configuration; what has the wrong type counts as not said.
+
+    Args:
+        said: The parsed ``adapter_config.json``.
+    """
+    targets, saved = said.get("target_modules"), _names(said.get("modules_to_save"))
+    text = targets if isinstance(targets, str) else ""
+    return LoraConfig(
+        rank=_whole(said.get("r")),
+        alpha=_number(said.get("lora_alpha")),
+        rank_pattern={k: n for k, v in _mapping(said.get("rank_pattern")).items() if (n := _whole(v)) is not None},
+        alpha_pattern={k: n for k, v in _mapping(said.get("alpha_pattern")).items() if (n := _number(v)) is not None},
+        targets=_names(targets) if not text else (),
+        target_pattern=text if text != "all-linear" else "",
+        all_linear=text == "all-linear" or targets is None,
+        parameters=bool(said.get("target_parameters")),
+        to_save=saved,
+        rslora=said.get("use_rslora") is True,
+        fan_in_fan_out=said.get("fan_in_fan_out") is True,
+        packed=any(said.get(k) for k in ("use_qalora", "layer_replication", "megatron_config", "use_bdlora")),
+        some_layers=any(said.get(k) is not None for k in ("layers_to_transform", "layers_pattern", "exclude_modules")),
+        bias=str(said.get("bias", "none")),
+        task=str(said.get("task_type") or ""),
+    )
+
+
+def sort_tensors(tensors: Iterable[Tensor]) -> AdapterTensors:
+    """Return what each tensor of an adapter is, by its name."""
+    pairs: dict[str, Pair] = {}
+    full: dict[str, tuple[Tensor, ...]] = {}
+    foreign, kohya = [], False
+    for tensor in tensors:
+        name = tensor.name.removeprefix(PREFIX)
+        if len(name) > _LONGEST_NAME:
+            foreign.append(tensor)
+        elif match := _PART.match(name):
+            if match["kind"] == "bias":
+                continue
+            pair = pairs.setdefault(match["module"].removesuffix(".base_layer"), Pair())
+            pair.embedding = pair.embedding or "embedding" in match["part"]
+            if match["part"].endswith("A"):
+                pair.down = tensor
+            else:
+                pair.up = tensor
+        elif _OTHER.search(name):
+            continue
+        elif _KOHYA.search(name):
+            kohya = True
+            foreign.append(tensor)
+        elif (match := _FULL.match(name)) and (match["module"] or "."):
+            full[match["module"]] = (*full.get(match["module"], ()), tensor)
+        else:
+            foreign.append(tensor)
+    return AdapterTensors(pairs=pairs, full=full, foreign=tuple(foreign), kohya=kohya)
+
+
+def declared_full(config: LoraConfig, module: str, tensors: Iterable[Tensor]) -> str | None:
+    """Return why whole weights of a module are expected, or None if nothing declares them.
+
+    Args:
+        config: The configuration.
+        module: Name without PEFT's prefix.
+        tensors: Its whole tensors.
+    """
+    parts = module.split(".")
+    if any(s in parts or module == s or module.endswith(f".{s}") for s in config.to_save):
+        return "modules_to_save declares it"
+    if config.task in _HEAD_TASKS and set(parts) & set(_HEADS):
+        return f"it is the head of a {config.task} task"
+    if config.bias != "none" and all(t.name.endswith(".bias") for t in tensors):
+        return "bias declares it"
+    if parts[-1] in config.targets:
+        return "it is a target module whose base was saved along"
+    return None
+
+
+def _matching(patterns: Iterable[str], module: str) -> str | None:
+    """Return the first pattern that means a module; one that cannot be read means only the name it spells."""
+    for key in patterns:
+        try:
+            if full_match(rf"(.*\.)?({key})$", module):
+                return key
+        except UnreadablePatternError:
+            if module == key or module.endswith(f".{key}"):
+                return key
+    return None
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: object) -> float | None:
+    """Return a number as a float; NaN and infinity stay what they are, a whole number beyond floats becomes infinite."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if isinstance(value, float) or abs(value) < 10**300 else math.inf
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return {str(k): v for k, v in value.items()} if isinstance(value, dict) else {}
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(v)[:300] for v in value[:2_000] if isinstance(v, str))) if isinstance(value, list) else ()
