@@ -1,215 +1,234 @@
-"""A bounded queue of audits and one worker: there is one device. Progress goes out to whoever listens.
+"""Runs waiting for the device, one at a time: bounded queue, last sign of life, cancellation, recovery after a restart.
 
-What is queued and running is kept here for as long as the service lives; what was decided is in the ledger.
+States are events in the ledger (queued → claimed → recorded, failed, cancelled or lost); ticks stay in memory and only
+the last is kept. The HTTP service submits and asks; the pipeline reports through what it is handed.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Protocol
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Literal, Protocol
+
+import structlog
+from pydantic import Field
 
 from governance.context import EvaluationSettings, Progress, new_run_id
-from governance.errors import Cancelled, CuratorError
+from governance.errors import Cancelled, CuratorError, LedgerError
+from governance.ledger import Ledger, RunState
 from governance.licensing import Intent
 from governance.subject import CompositionRef, Noun, canonical_digest
 from governance.verdict import Scorecard
 
-
-class State(StrEnum):
-    """Where a job is."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    RECORDED = "recorded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will happen."""
-        return self in (State.RECORDED, State.FAILED, State.CANCELLED)
+#: Ended runs whose last words stay in memory, in case the ledger could not take them.
+_REMEMBERED = 200
 
 
-class AuditRequest(Noun):
-    """One audit as asked for."""
+class Request(Noun):
+    """What a run was asked to do. Two live runs with equal requests are the same run."""
 
     ref: CompositionRef
-    policy: str | None = None
+    policy: str | None = Field(default=None, description="a shipped policy's name; None: the installation's")
     intent: Intent = Intent()
     evaluation: EvaluationSettings = EvaluationSettings()
-    inspect_only: bool = False
-
-    @property
-    def key(self) -> str:
-        """Equal for requests that would give the same audit."""
-        return canonical_digest(self.model_dump(mode="json"))
-
-
-class Event(Noun):
-    """One thing that happened to a job; ``id`` counts from 1 for each job."""
-
-    id: int
-    type: str
-    data: dict[str, object] = {}
-
-
-class QueueFull(Exception):  # noqa: N818 - an answer, not a fault
-    """No more audits are taken for now."""
+    stage: Literal["inspect", "all"] = "all"
 
 
 class Auditor(Protocol):
-    """What the jobs need of ``api.curator.Curator``."""
+    """Makes a scorecard; ``api.curator.Curator`` does."""
 
-    def run(self, request: AuditRequest, job: Job) -> Scorecard:
-        """Audit; report to the job, and stop when it says so."""
+    def audit(
+        self,
+        ref: CompositionRef,
+        *,
+        policy: str | None,
+        intent: Intent | None,
+        evaluation: EvaluationSettings | None,
+        stage: Literal["inspect", "all"],
+        run_id: str | None,
+        emit: Callable[[Progress], None],
+        checkpoint: Callable[[], None],
+    ) -> Scorecard:
+        """Audit one composition and record the scorecard."""
 
 
-@dataclass
+class QueueFullError(CuratorError):
+    """No run is taken now."""
+
+
 class Job:
-    """One audit on its way."""
+    """One run that this process was asked for.
 
-    run_id: str
-    request: AuditRequest
-    state: State = State.QUEUED
-    events: list[Event] = field(default_factory=list)
-    error: CuratorError | None = None
-    progress: Progress | None = None
-    _cancelled: threading.Event = field(default_factory=threading.Event)
-    _changed: threading.Condition = field(default_factory=threading.Condition)
+    Args:
+        run_id: Its id.
+        request: What it was asked to do.
+    """
+
+    def __init__(self, run_id: str, request: Request) -> None:
+        self.run_id, self.request = run_id, request
+        self.key = canonical_digest(request.model_dump(mode="json"))
+        self.state = RunState.QUEUED
+        self.progress: Progress | None = None
+        self.error: CuratorError | None = None
+        #: Grows with everything that happens; whoever watches compares.
+        self.ticks = 0
+        self._cancel = threading.Event()
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether it was asked to end."""
+        return self._cancel.is_set()
 
     def emit(self, progress: Progress) -> None:
         """Take one sign of life."""
         self.progress = progress
-        self._say("progress", progress.model_dump(mode="json", exclude={"kind"}))
+        self.ticks += 1
+
+    def ask_to_end(self) -> None:
+        """End at the next checkpoint."""
+        self._cancel.set()
+        self.ticks += 1
 
     def checkpoint(self) -> None:
-        """Raise ``Cancelled`` if somebody asked for the end.
+        """Raise if it was asked to end.
 
         Raises:
-            Cancelled: The job was cancelled.
+            Cancelled: Finished checks are noted; the same request later takes them over.
         """
-        if self._cancelled.is_set():
-            raise Cancelled("cancelled on request")
-
-    def cancel(self) -> None:
-        """Ask for the end; it comes at the next checkpoint."""
-        self._cancelled.set()
-
-    def turn(self, state: State, error: CuratorError | None = None) -> None:
-        """Go to another state."""
-        self.state, self.error = state, error
-        self._say("state", {"state": state.value} | ({"detail": error.message, "hint": error.hint} if error else {}))
-
-    def follow(self, after: int, *, patience: float) -> Iterator[Event | None]:
-        """Yield events after an id as they come, until the job has ended; None whenever nothing came for a while.
-
-        Args:
-            after: The last event seen, 0 for all.
-            patience: Seconds to wait before yielding None.
-        """
-        while True:
-            with self._changed:
-                new = self.events[after:]
-                ended = self.state.ended
-                if not new and not ended:
-                    self._changed.wait(patience)
-                    new, ended = self.events[after:], self.state.ended
-            yield from new
-            after += len(new)
-            if ended and after >= len(self.events):
-                return
-            if not new:
-                yield None
-
-    def _say(self, kind: str, data: dict[str, object]) -> None:
-        with self._changed:
-            self.events.append(Event(id=len(self.events) + 1, type=kind, data=data))
-            self._changed.notify_all()
+        if self._cancel.is_set():
+            raise Cancelled("cancelled on request", hint="ask for the same audit again: finished checks are reused")
 
 
 class Jobs:
-    """The queue.
+    """The queue and its one worker.
 
     Args:
         auditor: Does the work.
-        depth: Most audits waiting.
-        remembered: Ended jobs whose events are still served.
+        ledger: Where states are noted.
+        capacity: Most runs waiting or at work.
     """
 
-    def __init__(self, auditor: Auditor, *, depth: int = 100, remembered: int = 200) -> None:
-        self._auditor, self._remembered = auditor, remembered
-        self._waiting: queue.Queue[Job | None] = queue.Queue(maxsize=depth)
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
-        self._lock = threading.Lock()
-        self._worker = threading.Thread(target=self._work, name="audits", daemon=True)
-        self._worker.start()
+    def __init__(self, auditor: Auditor, ledger: Ledger, *, capacity: int = 32) -> None:
+        self._auditor, self._ledger, self._capacity = auditor, ledger, capacity
+        self._lock = threading.RLock()
+        self._jobs: dict[str, Job] = {}
+        self._futures: dict[str, Future[Scorecard]] = {}
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
+        self._open = True
+        self._log = structlog.get_logger()
+        #: Runs that an earlier process left unended; noted as lost, taken over when asked for again.
+        self.lost = ledger.interrupt_unended()
 
-    def submit(self, request: AuditRequest) -> tuple[Job, bool]:
-        """Queue an audit, or return the live job that is the same audit.
+    @property
+    def accepting(self) -> bool:
+        """Whether another run would be taken."""
+        return self._open and len(self._futures) < self._capacity
+
+    def submit(self, request: Request) -> tuple[Job, bool]:
+        """Queue a run, unless the same one is queued or at work already.
 
         Args:
-            request: What is asked for.
+            request: What to do.
 
         Returns:
             The job, and whether it is new.
 
         Raises:
-            QueueFull: Too many are waiting.
+            QueueFullError: Too many wait, or the service is stopping.
+            LedgerError: The run cannot be noted.
         """
+        job = Job(new_run_id(), request)
         with self._lock:
-            for job in self._jobs.values():
-                if not job.state.ended and job.request.key == request.key:
-                    return job, False
-            job = Job(run_id=new_run_id(), request=request)
-            try:
-                self._waiting.put_nowait(job)
-            except queue.Full as error:
-                raise QueueFull from error
-            job.turn(State.QUEUED)
+            for run_id in self._futures:
+                if self._jobs[run_id].key == job.key and not self._jobs[run_id].cancelling:
+                    return self._jobs[run_id], False
+            if not self.accepting:
+                raise QueueFullError("the queue is full" if self._open else "the service is stopping", hint="try again in a minute")
+            self._ledger.note("run.queued", job.run_id, request.model_dump(mode="json", exclude_defaults=True), actor="api")
+            self._forget_old()
             self._jobs[job.run_id] = job
-            self._forget()
+            future = self._futures[job.run_id] = self._worker.submit(self._work, job)
+        future.add_done_callback(partial(self._settle, job))
         return job, True
 
     def get(self, run_id: str) -> Job | None:
-        """Return a job of this service's life, or None."""
+        """Return a job of this process, at work or lately ended."""
         return self._jobs.get(run_id)
 
-    def all(self) -> tuple[Job, ...]:
-        """Return the jobs of this service's life, newest first."""
-        return tuple(reversed(self._jobs.values()))
+    def ahead_of(self, run_id: str) -> int:
+        """Return how many runs are before this one."""
+        live = list(self._futures)
+        return live.index(run_id) if run_id in live else 0
+
+    def cancel(self, job: Job, *, actor: str = "api") -> None:
+        """Ask a run to end; one that waits ends at once, one at work at its next checkpoint."""
+        with self._lock:
+            future = self._futures.get(job.run_id)
+            if future is None or job.cancelling:
+                return
+            self._ledger.note("cancellation.requested", job.run_id, {}, actor=actor)
+            job.ask_to_end()
+        future.cancel()
 
     def close(self) -> None:
-        """Cancel what is running and end the worker."""
-        for job in self.all():
-            if not job.state.ended:
-                job.cancel()
-        self._waiting.put(None)
-        self._worker.join(timeout=30)
+        """End every run and the worker; what is finished is in the ledger."""
+        with self._lock:
+            self._open = False
+            for run_id in self._futures:
+                self._jobs[run_id].ask_to_end()
+        self._worker.shutdown(wait=True, cancel_futures=True)
 
-    def _forget(self) -> None:
-        ended = [k for k, j in self._jobs.items() if j.state.ended]
-        for key in ended[: max(0, len(ended) - self._remembered)]:
-            del self._jobs[key]
+    def _work(self, job: Job) -> Scorecard:
+        job.checkpoint()
+        self._ledger.note("run.claimed", job.run_id, {}, actor="api")
+        job.state = RunState.RUNNING
+        job.ticks += 1
+        asked = job.request
+        return self._auditor.audit(
+            asked.ref,
+            policy=asked.policy,
+            intent=asked.intent,
+            evaluation=asked.evaluation,
+            stage=asked.stage,
+            run_id=job.run_id,
+            emit=job.emit,
+            checkpoint=job.checkpoint,
+        )
 
-    def _work(self) -> None:
-        while (job := self._waiting.get()) is not None:
-            try:
-                job.checkpoint()
-                job.turn(State.RUNNING)
-                self._auditor.run(job.request, job)
-            except Cancelled:
-                job.turn(State.CANCELLED)
-            except CuratorError as error:
-                job.turn(State.FAILED, error)
-            except Exception as error:  # noqa: BLE001 - the worker outlives a bug, and the job says what it was
-                job.turn(
-                    State.FAILED,
-                    CuratorError(f"the curator failed: {type(error).__name__}: {error}", hint="this is a bug; please report it"),
-                )
-            else:
-                job.turn(State.RECORDED)
+    def _settle(self, job: Job, future: Future[Scorecard]) -> None:
+        """Note how a run ended, unless the pipeline has."""
+        error = Cancelled("cancelled on request") if future.cancelled() else future.exception()
+        state = RunState.RECORDED
+        if error is not None:
+            state = RunState.CANCELLED if isinstance(error, Cancelled) else RunState.FAILED
+            job.error = error if isinstance(error, CuratorError) else _fault(error)
+            self._note_end(job, state, error)
+        with self._lock:
+            self._futures.pop(job.run_id, None)
+        job.state = state
+        job.ticks += 1
+
+    def _note_end(self, job: Job, state: RunState, error: BaseException) -> None:
+        said = job.error or _fault(error)
+        if said is not error:
+            self._log.error("run.crashed", run_id=job.run_id, exc_info=error)
+        try:
+            run = self._ledger.run(job.run_id)
+            if run is None or not run.state.ended:
+                self._ledger.note(f"run.{state}", job.run_id, {"reason": said.message, "hint": said.hint}, actor="api")
+        except LedgerError as trouble:
+            self._log.error("run.unnoted", run_id=job.run_id, reason=trouble.message)
+
+    def _forget_old(self) -> None:
+        ended = [run_id for run_id in self._jobs if run_id not in self._futures]
+        for run_id in ended[: max(0, len(ended) - _REMEMBERED)]:
+            del self._jobs[run_id]
+
+
+def _fault(error: BaseException) -> CuratorError:
+    """Return what a reader is told of a fault of the curator's own; the log has the rest."""
+    return CuratorError(
+        f"the curator failed ({type(error).__name__})", hint="a fault of the curator, not of the subject; see the server's log"
+    )

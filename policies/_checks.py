@@ -19,7 +19,7 @@ from policies._cel.knockout import can_fail, true_of_nothing
 from policies._cel.reads import Read
 from policies._source import Fault, Path, Source, Value, meant
 from policies.document import CLOSED, ModelPolicy, PolicyRule, Vocabulary
-from policies.engine import CompiledRule
+from policies.engine import REQUIRED, CompiledRule
 
 D = TypeVar("D", bound=BaseModel)
 _NOT_YET = {
@@ -167,6 +167,9 @@ def _names(source: Source, document: ModelPolicy, vocabulary: Vocabulary) -> Ite
         for index, name in enumerate(names):
             if name in names[:index]:
                 yield Fault("P003", f"{part}: the {key} {name!r} is used twice", source.place(("spec", part, index, key)))
+    for index, rule in enumerate(document.spec.rules):
+        if rule.id == REQUIRED:
+            yield Fault("P003", f"rules: the id {REQUIRED!r} belongs to requires", source.place(("spec", "rules", index, "id")))
     for index, plugin in enumerate(document.spec.requires):
         if plugin not in vocabulary.plugins:
             place = source.place(("spec", "requires", index))

@@ -63,7 +63,7 @@ class Param(Part):
     """A typed constant; part of the digest."""
 
     type: ParamType
-    value: bool | int | float | str | tuple[str, ...] = Field(strict=False, union_mode="left_to_right")
+    value: bool | int | float | str | tuple[str, ...]
     stricter: Literal["lower", "higher"] | None = None
 
     @field_validator("value", mode="plain")

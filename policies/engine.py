@@ -20,6 +20,8 @@ from policies._cel.expressions import Cut, Data, Program, RuleEngine, Unknown
 from policies._cel.reads import Read
 from policies.document import Effect, PolicyRule, Vocabulary, Waiver
 
+#: The result of ``requires``; no rule may take its name.
+REQUIRED = "required-checks"
 _SHOWN = 3
 
 
@@ -297,32 +299,27 @@ def _text(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def required(plugins: Sequence[str], dossier: Dossier, on_unknown: Decision) -> list[RuleResult]:
-    """Return one result for each plug-in that must complete, whatever the rules read.
+def required(plugins: Sequence[str], dossier: Dossier, on_unknown: Decision) -> RuleResult:
+    """Return the result that every required plug-in completed, whatever the rules read.
 
     Args:
         plugins: Ids from ``requires``.
         dossier: The facts.
         on_unknown: What an incomplete one asks for.
     """
-    results = []
-    for plugin in plugins:
-        gap = _not_checked(plugin, dossier)
-        check = dossier.check(plugin)
-        results.append(
-            RuleResult(
-                rule=f"requires-{plugin}",
-                title=f"{plugin} completed",
-                severity=Severity.HIGH,
-                effect="reject" if on_unknown is Decision.REJECT else "review",
-                status=RuleStatus.UNKNOWN if gap else RuleStatus.PASS,
-                decision=on_unknown if gap else None,
-                reason=f"cannot be decided: {gap}" if gap else f"{plugin}: {check.outcome.value if check else ''}",
-                remediation="Run the audit again with this check; what was not checked is never approved." if gap else "",
-                reads={f'checks["{plugin}"]': gap or (check.outcome.value if check else "")},
-            )
-        )
-    return results
+    gaps = {p: gap for p in plugins if (gap := _not_checked(p, dossier))}
+    done = {c.id: c.outcome.value for c in dossier.checks}
+    return RuleResult(
+        rule=REQUIRED,
+        title="Every required check completed",
+        severity=Severity.HIGH,
+        effect="reject" if on_unknown is Decision.REJECT else "review",
+        status=RuleStatus.UNKNOWN if gaps else RuleStatus.PASS,
+        decision=on_unknown if gaps else None,
+        reason=f"{len(plugins) - len(gaps)} of {len(plugins)} completed" + "".join(f"; {gap}" for gap in gaps.values()),
+        remediation="See why each one stopped and run the audit again; what was not checked is never approved." if gaps else "",
+        reads={f'checks["{p}"]': gaps.get(p) or done[p] for p in plugins},
+    )
 
 
 def conclude(results: Sequence[RuleResult]) -> tuple[Decision, str]:

@@ -80,7 +80,8 @@ class LoadedPolicy:
     def decide(self, dossier: Dossier, *, on: datetime, intent: Intent) -> Verdict:
         """Return the verdict. Pure and total."""
         results, notes = self._results(self.compiled, self._evidence(dossier, on, intent), on)
-        results += required(self.document.spec.requires, dossier, self._on_unknown)
+        if self.document.spec.requires:
+            results.append(required(self.document.spec.requires, dossier, self._on_unknown))
         decision, reason = conclude(results)
         return Verdict(
             policy=self.id,

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections.abc import Generator, Iterator, Mapping
 
 from governance.context import RunContext
 from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
 from governance.subject import Composition, Subject
-from scanners._formats.adapters import PEFT_TYPES, AdapterTensors, LoraConfig, declared_full, read_config, sort_tensors
+from scanners._formats.adapters import (
+    PEFT_TYPES,
+    AdapterTensors,
+    LoraConfig,
+    broken_pairs,
+    declared_full,
+    read_config,
+    sort_tensors,
+    wrong_ranks,
+)
 from scanners._formats.base_names import kinship, place
 from scanners._formats.bases import BaseShapes, from_config, from_headers, misfits
 from scanners._formats.description import adapter_config_path
@@ -18,7 +26,9 @@ from scanners._formats.patterns import UnreadablePatternError
 from scanners._formats.safetensors import Tensor, read_header
 
 _POISON = ("AML.T0018",)
-_RANK = Rule(id="adapter-rank-mismatch", summary="configuration and tensors differ in rank", severity=Severity.HIGH, references=_POISON)
+_RANK = Rule(
+    id="adapter-rank-mismatch", summary="configuration and tensors differ in rank", severity=Severity.HIGH, references=_POISON
+)
 _SCALING = Rule(
     id="adapter-scaling", summary="the update's scale is zero, negative or no number", severity=Severity.HIGH, references=_POISON
 )
@@ -35,9 +45,7 @@ _FULL = Rule(
     severity=Severity.HIGH,
     references=_POISON,
 )
-_FOREIGN = Rule(
-    id="adapter-foreign-tensor", summary="tensors of no known kind", severity=Severity.MEDIUM, references=_POISON
-)
+_FOREIGN = Rule(id="adapter-foreign-tensor", summary="tensors of no known kind", severity=Severity.MEDIUM, references=_POISON)
 _DIALECT = Rule(id="adapter-dialect", summary="not a LoRA adapter as peft writes it", severity=Severity.INFO)
 _MISMATCH = Rule(
     id="base-mismatch",
@@ -45,12 +53,8 @@ _MISMATCH = Rule(
     severity=Severity.HIGH,
     references=("AML.T0010.003",),
 )
-_CLAIMS = Rule(
-    id="base-claims-differ", summary="several bases are named", severity=Severity.MEDIUM, references=("AML.T0073",)
-)
-_UNRESOLVED = Rule(
-    id="base-unresolved", summary="the base named is no repository", severity=Severity.LOW, references=("CWE-829",)
-)
+_CLAIMS = Rule(id="base-claims-differ", summary="several bases are named", severity=Severity.MEDIUM, references=("AML.T0073",))
+_UNRESOLVED = Rule(id="base-unresolved", summary="the base named is no repository", severity=Severity.LOW, references=("CWE-829",))
 _WEIGHTS = ("adapter_model.safetensors", "adapters.safetensors", "pytorch_lora_weights.safetensors")
 _PICKLES = ("adapter_model.bin", "pytorch_adapter.bin", "adapter_model.pt")
 
@@ -140,9 +144,11 @@ def _without_config(adapter: Subject) -> Iterator[Coverage]:
     if absent:
         yield Coverage(item=absent[0], outcome=Outcome.SKIPPED, reason="not downloaded")
     elif found:
-        yield Coverage(item="adapter_config.json", outcome=Outcome.SKIPPED, reason=f"{len(found)} adapters; audit each folder by itself")
+        reason = f"{len(found)} adapters; audit each folder by itself"
+        yield Coverage(item="adapter_config.json", outcome=Outcome.SKIPPED, reason=reason)
     else:
-        yield Coverage(item="adapter_config.json", outcome=Outcome.SKIPPED, reason="weights without a configuration: nothing to hold them against")
+        reason = "weights without a configuration: nothing to hold them against"
+        yield Coverage(item="adapter_config.json", outcome=Outcome.SKIPPED, reason=reason)
 
 
 def _others(adapter: Subject, path: str) -> Iterator[Coverage]:
@@ -195,7 +201,8 @@ def _claims(composition: Composition) -> Iterator[Fact]:
         near = kinship(named[0].name, other.name) == "family"
         yield _said(
             _CLAIMS,
-            f"{named[0].where or named[0].by} names the base {named[0].name[:120]!r}, {other.where or other.by} names {other.name[:120]!r}"
+            f"{named[0].where or named[0].by} names the base {named[0].name[:120]!r}, "
+            f"{other.where or other.by} names {other.name[:120]!r}"
             + ("; same family" if near else "; another family"),
             "ask the author which one it was trained on",
             severity=Severity.LOW if near else None,
@@ -230,49 +237,34 @@ def _weights(composition: Composition, config: LoraConfig, path: str, weights: s
     if header.pointer or (header.problems and not header.tensors):
         yield Coverage(item=weights, outcome=Outcome.SKIPPED, reason=header.problems[0].message)
         return
-    sorted_ = sort_tensors(header.tensors)
+    own = sort_tensors(header.tensors)
     if not header.tensors:
         yield Coverage(item=weights, outcome=Outcome.SKIPPED, reason="holds no tensors")
         return
-    if sorted_.kohya:
+    if own.kohya:
         yield _said(_DIALECT, "the tensors are named as kohya's scripts do", "convert it to peft's format", Location(path=weights))
         yield Coverage(item=weights, outcome=Outcome.SKIPPED, reason="kohya's names are not compared with a configuration")
         return
-    yield from _pairs(weights, config, sorted_)
-    yield from _whole(weights, config, sorted_)
-    unread = yield from _targets(path, weights, config, sorted_)
+    yield from _pairs(weights, config, own)
+    yield from _whole(weights, config, own)
+    unread = yield from _targets(path, weights, config, own)
     yield Coverage(item=weights, outcome=Outcome.SKIPPED if unread else Outcome.COMPLETED, reason=unread)
-    yield from _base(composition, config, weights, sorted_, ctx)
+    yield from _base(composition, config, weights, own, ctx)
 
 
 def _pairs(weights: str, config: LoraConfig, tensors: AdapterTensors) -> Iterator[Finding]:
-    broken: list[tuple[Tensor, str]] = []
-    ranks: list[tuple[Tensor, int, int]] = []
-    for module, pair in tensors.pairs.items():
-        some = pair.down or pair.up
-        if some is None:
-            continue
-        if pair.down is None or pair.up is None:
-            broken.append((some, f"{module} has {'no down' if pair.down is None else 'no up'}-projection"))
-            continue
-        down, up, expected = pair.down.shape, pair.up.shape, config.rank_of(module)
-        if len(down) < 2 or len(up) < 2 or 0 in down or 0 in up:
-            broken.append((some, f"{module} has halves of shape {list(down)} and {list(up)}"))
-        elif down[0] != up[1]:
-            swapped = down[1] == up[0] == expected
-            broken.append((some, f"{module}: {list(down)} and {list(up)} " + ("are swapped" if swapped else "cannot be multiplied")))
-        elif expected is not None and down[0] != expected and not (config.parameters and expected and down[0] % expected == 0):
-            ranks.append((pair.down, down[0], expected))
+    count = len(tensors.pairs)
+    broken, ranks = broken_pairs(config, tensors), wrong_ranks(config, tensors)
     if broken:
         yield _said(
-            _PAIR, f"{len(broken)} of {len(tensors.pairs)} updates are broken; first: {broken[0][1]}",
+            _PAIR, f"{len(broken)} of {count} updates are broken; first: {broken[0][1]}",
             "ask the author for an intact file", *(Location(path=weights, tensor=t.name) for t, _ in broken[:5]),
         )  # fmt: skip
     if ranks:
         first, found, expected = ranks[0]
         yield _said(
             _RANK,
-            f"{len(ranks)} of {len(tensors.pairs)} updates have another rank than the configuration says; "
+            f"{len(ranks)} of {count} updates have another rank than the configuration says; "
             f"first: {first.name} has {found}, expected {expected}",
             "ask the author for configuration and weights of the same training run",
             *(Location(path=weights, tensor=t.name) for t, _, _ in ranks[:5]), found=str(found), expected=str(expected),
@@ -300,12 +292,12 @@ def _whole(weights: str, config: LoraConfig, tensors: AdapterTensors) -> Iterato
         )  # fmt: skip
     if tensors.foreign:
         yield _said(
-            _FOREIGN, f"{len(tensors.foreign)} tensors are of no kind peft writes for LoRA, first {tensors.foreign[0].name[:120]!r}",
+            _FOREIGN, f"{len(tensors.foreign)} tensors are of no kind peft writes, first {tensors.foreign[0].name[:120]!r}",
             "ask the author which tool wrote them", *(Location(path=weights, tensor=t.name[:300]) for t in tensors.foreign[:5]),
         )  # fmt: skip
 
 
-def _targets(path: str, weights: str, config: LoraConfig, tensors: AdapterTensors) -> Iterator[Finding] :
+def _targets(path: str, weights: str, config: LoraConfig, tensors: AdapterTensors) -> Generator[Finding, None, str]:
     """Yield what targets and tensors do not agree on; return why they could not be compared, if so."""
     if config.parameters:
         return ""
@@ -315,7 +307,7 @@ def _targets(path: str, weights: str, config: LoraConfig, tensors: AdapterTensor
         return f"target_modules is a pattern that is not read ({error})"
     if beside:
         yield _said(
-            _TARGETS, f"{len(beside)} of {len(tensors.pairs)} updated modules are no target of the configuration, first {beside[0]}",
+            _TARGETS, f"{len(beside)} of {len(tensors.pairs)} updated modules are no declared target, first {beside[0]}",
             "ask the author for configuration and weights of the same training run",
             *(Location(path=weights, tensor=p.name) for m in beside[:5] if (p := tensors.pairs[m].down or tensors.pairs[m].up)),
         )  # fmt: skip
@@ -328,3 +320,50 @@ def _targets(path: str, weights: str, config: LoraConfig, tensors: AdapterTensor
             severity=Severity.LOW, confidence=Confidence.MEDIUM,
         )  # fmt: skip
     return ""
+
+
+def _base(
+    composition: Composition, config: LoraConfig, weights: str, tensors: AdapterTensors, ctx: RunContext
+) -> Iterator[Fact | Coverage]:
+    base = composition.base
+    if base is None:
+        yield Coverage(item="base", outcome=Outcome.SKIPPED, reason=f"base unknown: {composition.base_reason or 'none was found'}")
+        return
+    shapes = _shapes(base, ctx)
+    if isinstance(shapes, str):
+        yield Coverage(item="base", outcome=Outcome.SKIPPED, reason=shapes)
+        return
+    if config.packed:
+        yield Coverage(item="base", outcome=Outcome.SKIPPED, reason="a LoRA variant whose shapes follow other laws")
+        return
+    wrong = misfits(tensors.pairs, shapes, transposed=config.fan_in_fan_out)
+    if wrong:
+        yield _said(
+            _MISMATCH,
+            f"{len(wrong)} of {len(tensors.pairs)} updates of {weights} cannot belong to {base.name} ({shapes.where}); "
+            f"first: {wrong[0].module} has {wrong[0].what}",
+            "find the base it was trained on, and give it with --base",
+            *(Location(path=weights, tensor=w.tensor) for w in wrong[:5]),
+            base=str(base), read=shapes.where,
+        )  # fmt: skip
+    packed = "the base is quantized: names and layers were compared, widths could not be"
+    yield Coverage(
+        item="base", outcome=Outcome.PARTIAL if shapes.packed else Outcome.COMPLETED, reason=packed if shapes.packed else ""
+    )
+
+
+def _shapes(base: Subject, ctx: RunContext) -> BaseShapes | str:
+    """Return what is known of the base's shapes, or why nothing is."""
+    entry = base.file("config.json")
+    said = read_json(ctx.store.path(base, "config.json"), ctx.limits).mapping if entry and entry.present else {}
+    files = [f for f in base.files if f.path.endswith(".safetensors") and "/" not in f.path and not _is_part(f.path)]
+    if files and all(f.present for f in files):
+        headers = [read_header(ctx.store.path(base, f.path), ctx.limits) for f in files]
+        tensors = [t for h in headers for t in h.tensors]
+        if tensors and not any(h.pointer for h in headers):
+            return from_headers(tensors, said, f"{len(files)} safetensors files" if len(files) > 1 else files[0].path)
+    shapes = from_config(said)
+    return shapes or "neither weights nor a configuration of the base can be read here"
+
+
+PLUGIN = AdapterConfig()

@@ -140,7 +140,7 @@ def _finding(finding: Finding) -> Fields:
 
 def _measurement(m: Measurement) -> Fields:
     counts = {k: v for k in ("lost", "gained") if isinstance(v := m.details.get(k), int)}
-    needed = m.details.get("needed_n", m.details.get("needed"))
+    needed = m.details.get("needed-n")
     if isinstance(needed, float) and math.isfinite(needed):
         needed = math.ceil(needed)
     return {

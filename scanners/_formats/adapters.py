@@ -192,6 +192,40 @@ def sort_tensors(tensors: Iterable[Tensor]) -> AdapterTensors:
     return AdapterTensors(pairs=pairs, full=full, foreign=tuple(foreign), kohya=kohya)
 
 
+def broken_pairs(config: LoraConfig, tensors: AdapterTensors) -> list[tuple[Tensor, str]]:
+    """Return updates that lack a half, or whose halves cannot be multiplied, each with what is wrong."""
+    found: list[tuple[Tensor, str]] = []
+    for module, pair in tensors.pairs.items():
+        some = pair.down or pair.up
+        if some is None:
+            continue
+        if pair.down is None or pair.up is None:
+            found.append((some, f"{module} has no {'down' if pair.down is None else 'up'}-projection"))
+            continue
+        down, up = pair.down.shape, pair.up.shape
+        if len(down) < 2 or len(up) < 2 or 0 in down or 0 in up:
+            found.append((some, f"{module} has halves of shape {list(down)} and {list(up)}"))
+        elif down[0] != up[1]:
+            what = "are swapped" if down[1] == up[0] == config.rank_of(module) else "cannot be multiplied"
+            found.append((some, f"{module}: {list(down)} and {list(up)} {what}"))
+    return found
+
+
+def wrong_ranks(config: LoraConfig, tensors: AdapterTensors) -> list[tuple[Tensor, int, int]]:
+    """Return whole updates whose rank is not the configured one, with the rank found and the rank expected."""
+    found = []
+    for module, pair in tensors.pairs.items():
+        if pair.down is None or pair.up is None or len(pair.down.shape) < 2 or len(pair.up.shape) < 2:
+            continue
+        rank, expected = pair.down.shape[0], config.rank_of(module)
+        if rank != pair.up.shape[1] or expected is None or rank == expected:
+            continue
+        if config.parameters and expected > 0 and rank % expected == 0:
+            continue  # experts of one layer are stacked along the rank
+        found.append((pair.down, rank, expected))
+    return found
+
+
 def declared_full(config: LoraConfig, module: str, tensors: Iterable[Tensor]) -> str | None:
     """Return why whole weights of a module are expected, or None if nothing declares them.
 
