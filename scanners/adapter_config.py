@@ -178,7 +178,8 @@ def _dialect(path: str, kind: object, said: Mapping[str, object]) -> Iterator[Fa
 
 
 def _claims(composition: Composition) -> Iterator[Fact]:
-    claims = composition.description.claims
+    # A folder the asker gave says nothing about what the adapter was made on; its shapes are compared instead.
+    claims = [c for c in composition.description.claims if c.by != "request" or place(c.name) == "hub"]
     for claim in claims:
         where = place(claim.name)
         if where == "hub":
@@ -192,7 +193,7 @@ def _claims(composition: Composition) -> Iterator[Fact]:
             Location(path=path or claim.by, key=key or None),
             severity=Severity.MEDIUM if where == "hostile" else None,
         )  # fmt: skip
-    if not claims and composition.description.kind == "adapter":
+    if all(c.by == "request" for c in claims) and composition.description.kind == "adapter":
         yield _said(_UNRESOLVED, "nothing names the base model", "ask the author; give the base with --base until then")
     named = list({c.name: c for c in claims if place(c.name) == "hub"}.values())
     for other in named[1:]:

@@ -149,7 +149,8 @@ def _read(whose: Whose, subject: Subject, path: str, ctx: RunContext) -> Iterato
         yield Coverage(item=f"{whose}: {path}", outcome=Outcome.SKIPPED, reason=reason)
         return
     if any("'chat_template'" in problem for problem in document.problems):
-        yield Coverage(item=f"{whose}: {path}", outcome=Outcome.SKIPPED, reason="two templates under one key; one was read")
+        reason = "two templates under one key; the last was read"
+        yield Coverage(item=f"{whose}: {path} (first)", outcome=Outcome.SKIPPED, reason=reason)
     templates = list(_inside(whose, path, document.mapping.get("chat_template")))
     yield from templates
     if not templates:

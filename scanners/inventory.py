@@ -37,13 +37,35 @@ class Inventory:
     id = "inventory"
     version = "1"
     declares = (
-        Rule(id="unclaimed-file", summary="no reader knows the content; not scanned", severity=Severity.MEDIUM, references=("CWE-434",)),
+        Rule(
+            id="unclaimed-file",
+            summary="no reader knows the content; not scanned",
+            severity=Severity.MEDIUM,
+            references=("CWE-434",),
+        ),
         Rule(id="oversize-file", summary="above a limit; not scanned", severity=Severity.MEDIUM, references=("CWE-400",)),
-        Rule(id="type-mismatch", summary="content is another type than the name promises", severity=Severity.HIGH, references=("CWE-646",)),
+        Rule(
+            id="type-mismatch",
+            summary="content is another type than the name promises",
+            severity=Severity.HIGH,
+            references=("CWE-646",),
+        ),
         Rule(id="native-code", summary="native code", severity=Severity.HIGH, references=("CWE-506",)),
-        Rule(id="path-escape", summary="a name leaves the folder or names a device", severity=Severity.HIGH, references=("CWE-22",)),
-        Rule(id="link-escape", summary="a link out of the folder, a loop or a special file", severity=Severity.HIGH, references=("CWE-59",)),
-        Rule(id="name-confusable", summary="hidden or look-alike characters in a name", severity=Severity.MEDIUM, references=("CWE-1007",)),
+        Rule(
+            id="path-escape", summary="a name leaves the folder or names a device", severity=Severity.HIGH, references=("CWE-22",)
+        ),
+        Rule(
+            id="link-escape",
+            summary="a link out of the folder, a loop or a special file",
+            severity=Severity.HIGH,
+            references=("CWE-59",),
+        ),
+        Rule(
+            id="name-confusable",
+            summary="hidden or look-alike characters in a name",
+            severity=Severity.MEDIUM,
+            references=("CWE-1007",),
+        ),
         Rule(id="content-absent", summary="a pointer or an empty file in place of content", severity=Severity.LOW),
     )
 
@@ -102,7 +124,13 @@ def _name(path: str) -> Iterator[Finding]:
     odd = [c for c in path if unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs")]
     if odd:
         marks = ", ".join(sorted({f"U+{ord(c):04X}" for c in odd}))
-        yield _finding("name-confusable", Severity.MEDIUM, path, f"the name {_shown(path)} holds invisible characters ({marks})", "rename the file")
+        yield _finding(
+            "name-confusable",
+            Severity.MEDIUM,
+            path,
+            f"the name {_shown(path)} holds invisible characters ({marks})",
+            "rename the file",
+        )
 
 
 def _shown(name: str) -> str:
@@ -111,7 +139,12 @@ def _shown(name: str) -> str:
 
 def _finding(rule: str, severity: Severity, path: str, message: str, remediation: str) -> Finding:
     return Finding(
-        rule=rule, severity=severity, confidence=Confidence.HIGH, message=message, locations=(Location(path=_shown(path)),), remediation=remediation
+        rule=rule,
+        severity=severity,
+        confidence=Confidence.HIGH,
+        message=message,
+        locations=(Location(path=_shown(path)),),
+        remediation=remediation,
     )
 
 

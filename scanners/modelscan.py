@@ -16,7 +16,23 @@ _SEVERITY = {"CRITICAL": Severity.CRITICAL, "HIGH": Severity.HIGH, "MEDIUM": Sev
 #: Kinds modelscan 0.8 has a scanner for, by our typing.
 _ITS_KINDS = frozenset({"pickle", "torch-zip", "zip", "hdf5", "numpy"})
 #: Suffixes it recognises; it decides by suffix, not by content.
-_ITS_SUFFIXES = (".pkl", ".pickle", ".joblib", ".dill", ".dat", ".data", ".bin", ".pt", ".pth", ".ckpt", ".npy", ".h5", ".keras", ".zip", ".npz")
+_ITS_SUFFIXES = (
+    ".pkl",
+    ".pickle",
+    ".joblib",
+    ".dill",
+    ".dat",
+    ".data",
+    ".bin",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".npy",
+    ".h5",
+    ".keras",
+    ".zip",
+    ".npz",
+)
 
 
 class ModelScan:
@@ -29,8 +45,8 @@ class ModelScan:
         It is the scanner most gates run today; its hit is shown and judged even where ours sees nothing.
 
     Misses:
-        Kinds it never claims (safetensors, JSON, text). A raw pickle that its suffix rules pass over is reported as not
-        scanned *by it* and does not make this check incomplete if our own opcode walk reads that kind.
+        Kinds it never claims (safetensors, JSON, text). A raw pickle that its suffix rules pass over is reported as skipped,
+        and the check is then partial although our own opcode walk has read the file.
 
     Source:
         modelscan 0.8 (Protect AI).
@@ -38,7 +54,14 @@ class ModelScan:
 
     id = "modelscan"
     version = "1"
-    declares = (Rule(id="modelscan-issue", summary="modelscan reports an unsafe operator", severity=Severity.CRITICAL, references=("CWE-502",)),)
+    declares = (
+        Rule(
+            id="modelscan-issue",
+            summary="modelscan reports an unsafe operator",
+            severity=Severity.CRITICAL,
+            references=("CWE-502",),
+        ),
+    )
 
     def wants(self, composition: Composition) -> bool:
         """Return whether a file might be of a kind it reads."""
@@ -82,13 +105,24 @@ def _one(path: Path, name: str) -> Iterator[Fact | Coverage]:
             references=("CWE-502",),
         )
     errors = [str(e.get("description", e)) for e in result.get("errors", [])]
-    skipped = [str(s.get("description", s)) for s in result.get("summary", {}).get("skipped", {}).get("skipped_files", [])]
+    skipped = [
+        s
+        for s in result.get("summary", {}).get("skipped", {}).get("skipped_files", [])
+        if _should_have_read(str(s.get("source", "")))
+    ]
     if errors:
         yield Coverage(item=name, outcome=Outcome.FAILED, reason=f"modelscan: {errors[0]}"[:300])
     elif skipped and not issues:
-        yield Coverage(item=name, outcome=Outcome.SKIPPED, reason=f"modelscan skipped it: {skipped[0]}"[:300])
+        why = str(skipped[0].get("description", ""))
+        yield Coverage(item=name, outcome=Outcome.SKIPPED, reason=f"modelscan skipped it: {why}"[:300])
     else:
         yield Coverage(item=name, outcome=Outcome.COMPLETED, reason=f"{len(issues)} issue(s)")
+
+
+def _should_have_read(source: str) -> bool:
+    """Return whether what it skipped is the file itself or a pickle in it; storages and version marks are no gap."""
+    _, inside, member = source.partition(":")
+    return not inside or member.lower().endswith((".pkl", ".pickle", ".npy"))
 
 
 PLUGIN = ModelScan()

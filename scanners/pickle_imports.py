@@ -21,7 +21,17 @@ _CONTAINERS = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\x
 _REFERENCES = ("CWE-502", "AML.T0011.000")
 _LOADABLE = ("adapter_model", "pytorch_model", "model", "pytorch_adapter")
 #: What trainers leave beside an adapter; nothing loads it with the adapter.
-_BY_PRODUCTS = ("training_args", "optimizer", "scheduler", "scaler", "rng_state", "trainer_state", "global_step", "zero_pp", "mp_rank")
+_BY_PRODUCTS = (
+    "training_args",
+    "optimizer",
+    "scheduler",
+    "scaler",
+    "rng_state",
+    "trainer_state",
+    "global_step",
+    "zero_pp",
+    "mp_rank",
+)
 
 
 class PickleImports:
@@ -46,13 +56,30 @@ class PickleImports:
     version = "1"
     declares = (
         Rule(id="pickle-import", summary="a dangerous name is imported", severity=Severity.CRITICAL, references=_REFERENCES),
-        Rule(id="pickle-import-unknown", summary="a name no table knows is imported", severity=Severity.MEDIUM, references=("CWE-502",)),
-        Rule(id="pickle-built-name", summary="an imported name is built at run time", severity=Severity.HIGH, references=("CWE-470", "CWE-502")),
-        Rule(id="pickle-broken", summary="a stream is invalid or cut off", severity=Severity.MEDIUM, references=("CWE-20", "CWE-436")),
+        Rule(
+            id="pickle-import-unknown",
+            summary="a name no table knows is imported",
+            severity=Severity.MEDIUM,
+            references=("CWE-502",),
+        ),
+        Rule(
+            id="pickle-built-name",
+            summary="an imported name is built at run time",
+            severity=Severity.HIGH,
+            references=("CWE-470", "CWE-502"),
+        ),
+        Rule(
+            id="pickle-broken", summary="a stream is invalid or cut off", severity=Severity.MEDIUM, references=("CWE-20", "CWE-436")
+        ),
         Rule(id="pickle-after-stop", summary="data after the last pickle", severity=Severity.MEDIUM, references=("CWE-436",)),
         Rule(id="pickle-weights", summary="weights are stored as pickle", severity=Severity.LOW, references=("AML.T0011.000",)),
         Rule(id="training-by-product", summary="not needed to load the adapter", severity=Severity.INFO),
-        Rule(id="archive-disagreement", summary="two readings of an archive differ", severity=Severity.HIGH, references=("CWE-436", "CWE-694")),
+        Rule(
+            id="archive-disagreement",
+            summary="two readings of an archive differ",
+            severity=Severity.HIGH,
+            references=("CWE-436", "CWE-694"),
+        ),
     )
 
     def wants(self, composition: Composition) -> bool:
@@ -75,7 +102,7 @@ class PickleImports:
                     yield from _stream(path.read_bytes(), entry.path, (), ctx, gaps)
             elif kind in ("zip", "torch-zip", "tar", "gzip"):
                 for member in members(path, kind, ctx.limits):
-                    if member.problem and "disagree" in member.problem or member.problem == "its name occurs twice":
+                    if (member.problem and "disagree" in member.problem) or member.problem == "its name occurs twice":
                         yield _finding("archive-disagreement", Severity.HIGH, f"{entry.path}!{member.name}: {member.problem}",
                                        Location(path=entry.path, entry=(member.name,)))  # fmt: skip
                     if _acts(member.data, member.name):
@@ -176,10 +203,12 @@ def _grade(name: str) -> str:
 def _role(path: str, kind: str) -> Iterator[Finding]:
     stem = path.rsplit("/", 1)[-1]
     if _is_by_product(path):
-        yield _finding("training-by-product", Severity.INFO, f"{path} is a by-product of training that nothing loads with the adapter",
+        yield _finding("training-by-product", Severity.INFO, f"{path} is a by-product of training; nothing loads it with the adapter",
                        Location(path=path), "leave it out when publishing")  # fmt: skip
     elif kind in ("pickle", "torch-zip") and stem.startswith(_LOADABLE):
-        yield _finding("pickle-weights", Severity.LOW, f"{path} stores weights as a pickle", Location(path=path), "convert to safetensors")
+        yield _finding(
+            "pickle-weights", Severity.LOW, f"{path} stores weights as a pickle", Location(path=path), "convert to safetensors"
+        )
 
 
 def _is_by_product(path: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import Literal
 
@@ -39,6 +40,7 @@ _SCRIPT_NAMES = ("requirements.txt", "setup.cfg", "pyproject.toml", "Dockerfile"
 _CONFIG = re.compile(r"(config|_map|preprocessor|processor)[^/]*\.json\Z|\Aconfig\.json\Z")
 #: Libraries an adapter's ``auto_mapping`` names on its own; anything else is imported by the author's choice.
 _LIBRARIES = ("transformers", "peft", "diffusers", "sentence_transformers", "timm", "torch")
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
 _FETCH_AND_RUN = re.compile(r"\b(curl|wget)\b[^\n|;]*\|\s*(sudo\s+)?(ba|z|da)?sh\b|\bbase64\s+(-d|--decode)[^\n|]*\|\s*(ba|z)?sh\b")
 
 
@@ -47,7 +49,7 @@ class RemoteCode:
 
     Detects:
         ``auto_map`` entries in any configuration, to own code or (``owner/name--module.Class``) to another repository;
-        ``auto_mapping`` of an adapter to an unusual library; shipped Python that evaluates text, unpickles, starts
+        ``auto_mapping`` of an adapter to a library models do not live in; shipped Python that evaluates text, unpickles, starts
         processes, connects, or writes files when imported; scripts that fetch and run; any other shipped code.
 
     Why it matters:
@@ -110,12 +112,18 @@ def _config(whose: Whose, subject: Subject, path: str, referred: set[str], ctx: 
     mapping = document.mapping.get("auto_mapping")
     library = mapping.get("parent_library") if isinstance(mapping, dict) else None
     if isinstance(library, str) and library.split(".")[0] not in _LIBRARIES:
-        yield _said(
-            _FOREIGN, whose, path, "auto_mapping",
-            f"the adapter asks peft to import {library[:80]!r}, which is none of the libraries models live in",
-            "do not load it with auto_mapping; ask the author why",
-        )  # fmt: skip
+        yield _imported(whose, path, library)
     yield Coverage(item=f"{whose}: {path}", outcome=Outcome.COMPLETED)
+
+
+def _imported(whose: Whose, path: str, library: str) -> Finding:
+    """Return what to say of an adapter that names the library its base class is imported from."""
+    ordinary = _MODULE.match(library) is not None and library.split(".")[0] not in sys.stdlib_module_names
+    message = f"the adapter asks peft to import {library[:80]!r}" + (
+        "; if that library is installed, importing it runs its code" if ordinary else ", which no model is kept in"
+    )
+    finding = _said(_OWN, whose, path, "auto_mapping", message, "load it with the base's own class, not by auto_mapping")
+    return finding.model_copy(update={"severity": Severity.LOW if ordinary else Severity.HIGH})
 
 
 def _references(value: object, depth: int = 0) -> Iterator[tuple[str, str]]:

@@ -31,8 +31,15 @@ class TensorLayout:
     version = "1"
     declares = (
         Rule(id="tensor-header", summary="the header cannot be true", severity=Severity.HIGH, references=("CWE-130", "CWE-789")),
-        Rule(id="tensor-duplicate-key", summary="readers disagree which value wins", severity=Severity.HIGH, references=("CWE-694",)),
-        Rule(id="tensor-offsets", summary="spans overlap, leave holes or miss their shape", severity=Severity.HIGH, references=("CWE-130", "CWE-190")),
+        Rule(
+            id="tensor-duplicate-key", summary="readers disagree which value wins", severity=Severity.HIGH, references=("CWE-694",)
+        ),
+        Rule(
+            id="tensor-offsets",
+            summary="spans overlap, leave holes or miss their shape",
+            severity=Severity.HIGH,
+            references=("CWE-130", "CWE-190"),
+        ),
     )
 
     def wants(self, composition: Composition) -> bool:
@@ -50,7 +57,9 @@ class TensorLayout:
                     continue
                 header = read_header(ctx.store.path(subject, entry.path), ctx.limits)
                 if header.pointer:
-                    yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason="a Git LFS pointer stands in place of the weights")
+                    yield Coverage(
+                        item=entry.path, outcome=Outcome.SKIPPED, reason="a Git LFS pointer stands in place of the weights"
+                    )
                     continue
                 for problem in header.problems[: ctx.limits.findings]:
                     yield Finding(
@@ -59,7 +68,7 @@ class TensorLayout:
                         message=f"{entry.path}: {problem.tensor + ': ' if problem.tensor else ''}{problem.message}",
                         subject="base" if role == "base" else "adapter",
                         locations=(Location(path=entry.path, offset=problem.offset, tensor=problem.tensor),),
-                        remediation="download it again; if it stays so, ask the publisher for a file written by the safetensors library",
+                        remediation="download it again, or ask the publisher for a file written by the safetensors library",
                         references=("CWE-130",),
                     )
                 yield Coverage(item=entry.path, outcome=Outcome.COMPLETED)

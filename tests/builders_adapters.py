@@ -45,14 +45,14 @@ def safetensors(tensors: Mapping[str, list[str | int]], fills: Mapping[str, str]
     return len(text).to_bytes(8, "little") + text + body
 
 
-def subject(files: Files, ctx: RunContext, *, name: str, license: str | None = None) -> Subject:
+def subject(files: Files, ctx: RunContext, *, name: str, tag: str | None = None) -> Subject:
     """Return a pinned folder in the context's store.
 
     Args:
         files: Content by path; None: listed but not downloaded.
         ctx: Holds the store.
         name: Of the subject.
-        license: The Hub's tag.
+        tag: The Hub's license tag.
     """
     entries = []
     for path, content in sorted(files.items()):
@@ -62,7 +62,7 @@ def subject(files: Files, ctx: RunContext, *, name: str, license: str | None = N
         data = _bytes(content)
         sha256, sha512, size = ctx.store.take(io.BytesIO(data), limit=1 << 30)
         entries.append(FileEntry(path=path, size=size, sha256=sha256, sha512=sha512))
-    made = Subject(source=SourceKind.LOCAL, name=name, files=tuple(entries), license=license)
+    made = Subject(source=SourceKind.LOCAL, name=name, files=tuple(entries), license=tag)
     ctx.store.materialize(made)
     return made
 
@@ -73,7 +73,7 @@ def composition(
 ) -> Composition:  # fmt: skip
     """Return a described composition over files of the test's own making."""
     child = subject(adapter, ctx, name=name)
-    parent = subject(base, ctx, name=base_name, license=base_license) if base is not None else None
+    parent = subject(base, ctx, name=base_name, tag=base_license) if base is not None else None
     return Composition(
         adapter=child,
         base=parent,

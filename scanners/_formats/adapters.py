@@ -202,13 +202,19 @@ def broken_pairs(config: LoraConfig, tensors: AdapterTensors) -> list[tuple[Tens
         if pair.down is None or pair.up is None:
             found.append((some, f"{module} has no {'down' if pair.down is None else 'up'}-projection"))
             continue
-        down, up = pair.down.shape, pair.up.shape
+        down, up, expected = pair.down.shape, pair.up.shape, config.rank_of(module)
         if len(down) < 2 or len(up) < 2 or 0 in down or 0 in up:
             found.append((some, f"{module} has halves of shape {list(down)} and {list(up)}"))
+        elif _swapped(down, up, expected):
+            found.append((some, f"{module}: {list(down)} and {list(up)} are swapped"))
         elif down[0] != up[1]:
-            what = "are swapped" if down[1] == up[0] == config.rank_of(module) else "cannot be multiplied"
-            found.append((some, f"{module}: {list(down)} and {list(up)} {what}"))
+            found.append((some, f"{module}: {list(down)} and {list(up)} cannot be multiplied"))
     return found
+
+
+def _swapped(down: tuple[int, ...], up: tuple[int, ...], rank: int | None) -> bool:
+    """Return whether the rank stands where the widths should be, in both halves."""
+    return down[-1] == up[0] == rank and rank not in (down[0], up[-1])
 
 
 def wrong_ranks(config: LoraConfig, tensors: AdapterTensors) -> list[tuple[Tensor, int, int]]:
@@ -218,9 +224,9 @@ def wrong_ranks(config: LoraConfig, tensors: AdapterTensors) -> list[tuple[Tenso
         if pair.down is None or pair.up is None or len(pair.down.shape) < 2 or len(pair.up.shape) < 2:
             continue
         rank, expected = pair.down.shape[0], config.rank_of(module)
-        if rank != pair.up.shape[1] or expected is None or rank == expected:
+        if rank != pair.up.shape[1] or expected in (None, rank) or _swapped(pair.down.shape, pair.up.shape, expected):
             continue
-        if config.parameters and expected > 0 and rank % expected == 0:
+        if expected is None or (config.parameters and expected > 0 and rank % expected == 0):
             continue  # experts of one layer are stacked along the rank
         found.append((pair.down, rank, expected))
     return found

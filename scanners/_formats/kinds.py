@@ -170,7 +170,8 @@ def is_pickle(head: bytes) -> bool:
     seen = walk(head, limit=_HEAD, first_only=True)
     imports = [i.name for i in seen.imports if i.name is not None]
     named = bool(imports) and all(part.isidentifier() for name in imports for part in name.split("."))
-    return (named or seen.pickles > 0) and seen.opcodes >= 3 and (named or not seen.imports)
+    acted = named and (seen.sound or bool(seen.sound_opcodes and seen.sound_opcodes > 3))
+    return seen.opcodes >= 3 and (acted or (seen.sound and seen.pickles > 0 and not seen.imports))
 
 
 def _text_kind(head: bytes, path: Path) -> str:

@@ -17,10 +17,28 @@ from io import BytesIO
 #: Opcodes by their byte.
 _OPCODES = {op.code.encode("latin-1"): op for op in pickletools.opcodes}
 _STRINGS = frozenset(
-    {"STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"}
+    {
+        "STRING",
+        "BINSTRING",
+        "SHORT_BINSTRING",
+        "UNICODE",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "BINBYTES8",
+    }
 )
 _CALLS = frozenset({"REDUCE", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD"})
-_PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins", "__main__": "__main__", "cPickle": "pickle", "commands": "subprocess"}
+_PYTHON_2 = {
+    "__builtin__": "builtins",
+    "copy_reg": "copyreg",
+    "exceptions": "builtins",
+    "__main__": "__main__",
+    "cPickle": "pickle",
+    "commands": "subprocess",
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +68,8 @@ class Walk:
         broken: Why the walk ended early, or None.
         trailing: Bytes after the last complete pickle.
         extensions: Offsets of EXT opcodes, whose names come from a registry nobody sees here.
+        opcodes: How many were followed.
+        sound_opcodes: How many until one asked for more than the stack held; None if none did.
     """
 
     imports: list[Import] = field(default_factory=list)
@@ -59,6 +79,12 @@ class Walk:
     trailing: int = 0
     extensions: list[int] = field(default_factory=list)
     opcodes: int = 0
+    sound_opcodes: int | None = None
+
+    @property
+    def sound(self) -> bool:
+        """Whether no opcode asked for more than the stack held; a real unpickler stops at the first that does."""
+        return self.sound_opcodes is None
 
 
 class _Unknown:
@@ -130,24 +156,27 @@ def _one(stream: BytesIO, seen: Walk, limit: int) -> None:
             case _:
                 if name in _CALLS and last is not None:
                     seen.imports[last] = Import(**{**vars(seen.imports[last]), "called": True})
-                _shape(stack, name)
+                if not _shape(stack, name) and seen.sound:
+                    seen.sound_opcodes = seen.opcodes
     if seen.broken is None:
         seen.broken, seen.broken_at = "ends without STOP", stream.tell()
 
 
-def _shape(stack: list[object], name: str) -> None:
-    """Change the stack's height as the opcode does; its values are not followed."""
+def _shape(stack: list[object], name: str) -> bool:
+    """Change the stack's height as the opcode does, values not followed; return whether it held enough."""
     op = next(o for o in _OPCODES.values() if o.name == name)
     before = op.stack_before
     if pickletools.markobject in before:
+        needed = before.index(pickletools.markobject)
+        enough = any(v is _MARK for v in stack)
         while stack and stack.pop() is not _MARK:
             pass
-        for _ in range(before.index(pickletools.markobject)):
-            if stack:
-                stack.pop()
     else:
-        del stack[max(0, len(stack) - len(before)) :]
+        needed, enough = len(before), True
+    enough = enough and len(stack) >= needed
+    del stack[max(0, len(stack) - needed) :]
     stack.extend(_UNKNOWN for _ in op.stack_after)
+    return enough
 
 
 def _opcodes(stream: BytesIO, seen: Walk, limit: int) -> Iterator[tuple[str, object, int]]:

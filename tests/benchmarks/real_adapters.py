@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from api.curator import Curator
+from api.logs import configure
 from api.references import parse_reference
 from api.settings import Settings
 from governance.errors import CuratorError
@@ -49,6 +50,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--csv", type=Path)
     asked = parser.parse_args()
+    configure("warning")
     rows: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory() as home, Curator(Settings(home=Path(home), offline=True)) as curator:
         for folder in adapters(asked.folder):
