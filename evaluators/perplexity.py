@@ -14,7 +14,7 @@ class Perplexity:
 
     Measures:
         ``bits-per-byte`` on the text set ``general``: mean over passages of the difference, adapter minus base, with
-        Student's paired interval; both levels are given too (bits of all passages by bytes of all passages).
+        Student's paired interval; the mean of each model is given too.
         ``kl-divergence`` on the same text: mean over tokens of the exact divergence of the next-token distributions, base
         to adapter, in nats, with an interval over passages.
 

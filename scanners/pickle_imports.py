@@ -203,7 +203,7 @@ def _grade(name: str) -> str:
 def _role(path: str, kind: str) -> Iterator[Finding]:
     stem = path.rsplit("/", 1)[-1]
     if _is_by_product(path):
-        yield _finding("training-by-product", Severity.INFO, f"{path} is a by-product of training; nothing loads it with the adapter",
+        yield _finding("training-by-product", Severity.INFO, f"{path} is a by-product of training; no loader needs it",
                        Location(path=path), "leave it out when publishing")  # fmt: skip
     elif kind in ("pickle", "torch-zip") and stem.startswith(_LOADABLE):
         yield _finding(
