@@ -1,33 +1,32 @@
-"""A summary for a job page or a pull request."""
+"""A summary for a job page or a pull request, in GitHub's Markdown."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
-from governance.verdict import Scorecard
-from reports._render import view
+from governance.verdict import Decision, Scorecard
+from reports._render.view import View, view
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~-])")
+#: What begins markup inside a line, a mention, a formula, an issue's number, or a link made of bare text.
+_SPECIAL = re.compile(r"([\\`*_\[\]#|<>~&$@]|:(?=\S)|(?<=www)\.)", re.IGNORECASE)
+_MARKS = {Decision.APPROVE: "✅", Decision.REVIEW: "⚠️", Decision.REJECT: "⛔"}
+#: Most findings and gaps listed, so that a comment stays far below the largest one a forge takes.
+_MOST = 40
 
 
-def _cell(text: object) -> str:
-    """Return text that Markdown shows as it is."""
-    return _SPECIAL.sub(r"\\\1", view.plain(text, 300))
+def _plain(text: str) -> str:
+    """Return text that Markdown shows as it is: no markup, link, mention, formula or HTML comes of it."""
+    return _SPECIAL.sub(r"\\\1", text)
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    if not rows:
-        return ["none", ""]
-    return [
-        "| " + " | ".join(head) + " |",
-        "|" + "---|" * len(head),
-        *("| " + " | ".join(_cell(c) for c in r) + " |" for r in rows),
-        "",
-    ]
+def _code(text: str) -> str:
+    """Return text as code; a backtick in it becomes its look-alike, as a table cell has no longer fence."""
+    return f"`{text.replace('`', 'ˋ').replace('|', '¦')}`" if text else ""
 
 
 class Markdown:
-    """Verdict and reasons first, then evidence and gaps."""
+    """Verdict and reasons first, gaps before numbers, every table short."""
 
     id = "markdown"
     version = "1"
@@ -36,34 +35,104 @@ class Markdown:
 
     def render(self, card: Scorecard) -> bytes:
         """Return the summary as UTF-8 Markdown."""
-        d = card.dossier
-        out = [f"# {_cell(card.verdict.decision.value)}: {_cell(d.composition.adapter)}", "", _cell(view.headline(card)), ""]
-        out += _table(
-            ("rule", "status", "why", "what to do"),
-            [(r.rule, r.status.value, r.reason, r.remediation) for r in view.decisive(card)],
-        )
-        out += ["## Composition", "", *_table(("part", "what"), view.composition_rows(card))]
-        rows = [view.measurement_row(m) for m in d.measurements]
-        out += ["## Base against adapter", ""]
-        out += _table(
-            ("measurement", "base", "adapter", "value", "interval", "n", "verdict"),
-            [(r.name, r.base, r.adapter, r.value, r.interval, r.n, r.verdict) for r in rows],
-        )
-        out += ["## Findings", ""]
-        out += _table(
-            ("severity", "rule", "message"), [(f.severity.value, f"{f.plugin}/{f.rule}", f.message) for f in view.findings(card)]
-        )
-        out += ["## Not checked", "", *_table(("check", "item", "reason"), view.gaps(card))]
-        out += [
-            "## Rules",
-            "",
-            *_table(("rule", "effect", "status", "why"), [(r.rule, r.effect, r.status.value, r.reason) for r in view.rules(card)]),
+        v = view(card)
+        lines = [
+            *_head(v),
+            *_decisive(v),
+            *_gaps(v),
+            *_measured(v),
+            *_findings(v),
+            *_licenses(v),
+            *_composition(v),
+            *_rules(v),
+            *_foot(v),
         ]
-        out += [
-            f"Run {card.run_id}, {card.created.isoformat()}, model curator {card.curator_version}, "
-            f"policy {_cell(card.verdict.policy)} {_cell(card.verdict.policy_version)} (sha256:{card.verdict.policy_digest[:16]}…)."
+        return ("\n".join(lines).rstrip() + "\n").encode("utf-8", "replace")
+
+
+def _head(v: View) -> list[str]:
+    base = f"on {_code(v.on_base)}" if v.on_base else "without a base"
+    return [
+        f"## {_MARKS[v.decision]} {v.word}: {_plain(v.title)}",
+        "",
+        f"**{_plain(v.reason)}**",
+        "",
+        f"{v.meaning} ({base}, policy {_plain(v.policy)})",
+        "",
+    ]
+
+
+def _decisive(v: View) -> list[str]:
+    out: list[str] = []
+    for r in v.decisive:
+        out.append(f"- **{_plain(r.title or r.id)}**: {r.word}, asks for {r.asks}. {_plain(r.reason)}")
+        if r.remediation:
+            out.append(f"  - What to do: {_plain(r.remediation)}")
+    return [*out, ""] if out else []
+
+
+def _gaps(v: View) -> list[str]:
+    if not v.gaps:
+        return ["### Not checked", "", "Nothing: every check that was asked got to its end.", ""]
+    rows = ([_code(g.check), _plain(g.item), g.word, _plain(g.reason)] for g in v.gaps[:_MOST])
+    return _table("Not checked", ("check", "what", "state", "reason"), rows, left=len(v.gaps) + v.gaps_left_out - _MOST)
+
+
+def _measured(v: View) -> list[str]:
+    rows = [
+        [
+            _plain(r.what),
+            r.base,
+            r.adapter,
+            f"{r.value} ({r.interval})" if r.interval else r.value,
+            r.margin,
+            str(r.n),
+            _plain(r.verdict),
         ]
-        return ("\n".join(out) + "\n").encode("utf-8", "replace")
+        for g in v.measured
+        for r in g.rows
+    ]
+    if not rows:
+        return ["### Base against adapter", "", f"Not measured: {_plain(v.evaluation_gap) or 'nothing was asked'}", ""]
+    return _table("Base against adapter", ("measured", "base", "adapter", "value and interval", "margin", "n", "outcome"), rows)
+
+
+def _findings(v: View) -> list[str]:
+    rows = (
+        [f.severity, _code(f"{f.plugin}/{f.rule}"), _plain(f.message), _code(f.places[0]) if f.places else ""]
+        for f in v.findings[:_MOST]
+    )
+    left = len(v.findings) + v.findings_left_out - _MOST
+    return _table("Findings", ("severity", "rule", "message", "where"), rows, left=left)
+
+
+def _licenses(v: View) -> list[str]:
+    rows = ([x.role, _plain(x.name), _plain(x.declared), _plain(x.detected), _plain(x.concluded)] for x in v.licenses)
+    return _table("Licenses", ("part", "name", "declared", "found in texts", "concluded"), rows)
+
+
+def _composition(v: View) -> list[str]:
+    rows = ([p.role, _code(p.name), _code(p.commit), _code(p.digest), _plain(p.detail)] for p in v.parts)
+    return _table("What was audited", ("part", "name", "commit", "sha256", "notes"), rows)
+
+
+def _rules(v: View) -> list[str]:
+    rows = ([_code(r.id), r.effect, r.word, _plain(r.reason)] for r in v.rules)
+    return _table("Every rule", ("rule", "effect", "state", "reason"), rows)
+
+
+def _foot(v: View) -> list[str]:
+    notes = [f"> {_plain(n)}" for n in v.notes]
+    return [*notes, "", f"Run {_code(v.run_id)}, {v.created}, model curator {_plain(dict(v.made_with)['model curator'])}."]
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 0) -> list[str]:
+    """Return a heading and a table; nothing if there is no row."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    if not lines:
+        return []
+    more = [f"and {left} more in the JSON report", ""] if left > 0 else []
+    return [f"### {title}", "", f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns), *lines, "", *more]
 
 
 PLUGIN = Markdown()

@@ -1,86 +1,148 @@
-"""What the terminal shows: verdict and why first, 100 columns, no color."""
+"""What the terminal shows: verdict and why first, then rules, numbers, findings, checks and gaps."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from io import StringIO
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table as Grid
-from rich.text import Text
+from governance.verdict import Decision, RuleStatus, Scorecard
+from reports._render.measured import MeasuredRow
+from reports._render.view import View, view
 
-from governance.verdict import RuleStatus, Scorecard
-from reports._render import view
+if TYPE_CHECKING:
+    from rich.console import Console
 
-_STYLE = {"approve": "bold green", "review": "bold yellow", "reject": "bold red"}
-_MARK = {
-    RuleStatus.PASS: ("✓ pass", "green"), RuleStatus.FAIL: ("✗ fail", "red"), RuleStatus.UNKNOWN: ("? unknown", "yellow"),
-    RuleStatus.WAIVED: ("~ waived", "cyan"), RuleStatus.NOT_APPLICABLE: ("– n/a", "dim"),
-}  # fmt: skip
+#: Columns of the plain text.
+WIDTH = 100
+_STYLES = {Decision.APPROVE: "bold green", Decision.REVIEW: "bold yellow", Decision.REJECT: "bold red"}
+_MARKS = {
+    RuleStatus.PASS: ("✓", "green"),
+    RuleStatus.FAIL: ("✗", "red"),
+    RuleStatus.UNKNOWN: ("?", "magenta"),
+    RuleStatus.WAIVED: ("~", "cyan"),
+    RuleStatus.NOT_APPLICABLE: ("–", "dim"),
+}
+_SEVERITIES = {"critical": "bold red", "high": "red", "medium": "yellow"}
+_TONES = {"good": "green", "bad": "red", "open": "yellow"}
+#: Most findings and gaps listed; other formats list more.
+_MOST = 15
 
 
-def print_card(card: Scorecard, console: Console) -> None:
-    """Print a scorecard to a console; its width and color decide how.
+def render_rich(card: Scorecard, console: Console) -> None:
+    """Print a scorecard to a console, whose width and color decide how.
 
     Args:
-        card: A recorded scorecard.
+        card: A recorded scorecard; its strings are shown as they are, never as console markup.
         console: Where to.
     """
-    decision = card.verdict.decision.value
-    console.print(Text(view.headline(card), style=_STYLE[decision]))
-    console.print()
+    from rich.text import Text
+
+    v = view(card)
+    console.print(Text(f"{v.word.upper()}  {v.title}", style=_STYLES[v.decision]))
+    console.print(Text(v.reason))
+    console.print(Text(f"on {v.on_base or 'no base'} · policy {v.policy} · run {v.run_id}", style="dim"))
+    for r in v.decisive:
+        mark, style = _MARKS[r.status]
+        console.print()
+        console.print(Text.assemble((f"{mark} {r.title or r.id}", f"bold {style}"), f" ({r.word}, {r.effect})"))
+        console.print(Text(r.reason))
+        if r.remediation:
+            console.print(Text(f"→ {r.remediation}"))
+    _sections(v, console)
+
+
+def _sections(v: View, console: Console) -> None:
     _grid(
-        console, "", ("", ""), [[Text(label, style="dim"), Text(value)] for label, value in view.composition_rows(card)], head=False
+        console,
+        "Rules",
+        ("", "rule", "effect", "reason"),
+        ([(_MARKS[r.status][0], _MARKS[r.status][1]), (r.id, ""), (r.effect, ""), (r.reason, "")] for r in v.rules),
     )
     _grid(
-        console, "Rules", ("status", "effect", "rule", "why"),
-        [[Text(*_MARK[r.status]), Text(r.effect), Text(view.plain(r.rule)), Text(view.plain(r.reason, 240))] for r in view.rules(card)],
-    )  # fmt: skip
-    rows = [view.measurement_row(m) for m in card.dossier.measurements]
+        console,
+        "Base against adapter",
+        ("measured", "base", "adapter", "value", "interval", "margin", "n", "outcome"),
+        (_measured(r) for g in v.measured for r in g.rows),
+    )
+    if v.evaluation_gap:
+        _line(console, "Base against adapter", f"not measured: {v.evaluation_gap}")
     _grid(
-        console, "Base against adapter", ("measurement", "base", "adapter", "value", "interval", "n", "verdict"),
-        [[Text(c) for c in (r.name, r.base, r.adapter, r.value, r.interval, r.n, r.verdict)] for r in rows],
-    )  # fmt: skip
-    shown = [f for f in view.findings(card) if f.severity.rank > 0]
-    _grid(
-        console, "Findings", ("severity", "rule", "message"),
-        [[Text(f.severity.value), Text(f"{f.plugin}/{f.rule}"), Text(view.plain(f.message, 300))] for f in shown],
-    )  # fmt: skip
+        console,
+        "Findings",
+        ("severity", "rule", "message"),
+        (
+            [(f.severity, _SEVERITIES.get(f.severity, "")), (f.rule, ""), (_place(f.places) + f.message, "")]
+            for f in v.findings[:_MOST]
+        ),
+    )
+    _more(console, len(v.findings) + v.findings_left_out - _MOST)
     _grid(
         console,
         "Checks",
-        ("check", "seconds", "reach"),
-        [[Text(c.id), Text(f"{c.seconds:.1f}"), Text(view.reach(c))] for c in card.dossier.checks],
+        ("check", "state", "covered", "time"),
+        ([(c.id, ""), (c.word, "" if c.checked else "magenta"), (c.covered, ""), (c.seconds, "")] for c in v.checks),
     )
-    _grid(console, "Not checked", ("check", "item", "reason"), [[Text(c) for c in g] for g in view.gaps(card)])
-    console.print(
-        Text(
-            f"run {card.run_id}  policy {card.verdict.policy}@{card.verdict.policy_digest[:12]}  {card.seconds:.0f} s", style="dim"
-        )
+    if not v.gaps:
+        _line(console, "Not checked", "nothing: every check that was asked got to its end")
+    _grid(
+        console,
+        "Not checked",
+        ("check", "what", "state", "reason"),
+        ([(g.check, ""), (g.item, ""), (g.word, "magenta"), (g.reason, "")] for g in v.gaps[:_MOST]),
     )
+    _more(console, len(v.gaps) + v.gaps_left_out - _MOST)
+    for note in v.notes:
+        _line(console, "Note", note)
 
 
-def _grid(console: Console, title: str, columns: tuple[str, ...], rows: list[list[Text]], *, head: bool = True) -> None:
-    if not rows:
-        return
-    grid = Grid(
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        show_header=head,
-        pad_edge=False,
-        header_style="dim",
-    )
-    for column in columns:
-        grid.add_column(column, overflow="fold", no_wrap=column in ("status", "effect", "n", "severity", "seconds"))
-    for row in rows:
-        grid.add_row(*row)
-    console.print(grid)
+def _measured(r: MeasuredRow) -> list[tuple[str, str]]:
+    what = f"· {r.what}" if r.is_detail else r.what
+    values = [(what, ""), (r.base, ""), (r.adapter, ""), (r.value, "bold"), (r.interval, ""), (r.margin, "")]
+    return [*values, (str(r.n), ""), (r.verdict, _TONES.get(r.tone, ""))]
+
+
+def _place(places: Sequence[str]) -> str:
+    return f"{places[0]}: " if places else ""
+
+
+def _line(console: Console, title: str, text: str) -> None:
+    from rich.text import Text
+
     console.print()
+    console.print(Text(title, style="bold"))
+    console.print(Text(text))
 
 
-class Terminal:
-    """The same card as plain text."""
+def _more(console: Console, left: int) -> None:
+    from rich.text import Text
+
+    if left > 0:
+        console.print(Text(f"and {left} more: --format json shows all", style="dim"))
+
+
+def _grid(console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[tuple[str, str]]]) -> None:
+    """Print rows of (text, style) under a title; nothing if there are none."""
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    shown = list(rows)
+    if not shown:
+        return
+    kept = [i for i, _ in enumerate(columns) if any(row[i][0] for row in shown)]
+    grid = Grid(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for i in kept:
+        short = all(len(row[i][0]) <= 12 for row in shown)
+        grid.add_column(columns[i], overflow="fold", no_wrap=short, justify="right" if columns[i] in ("n", "time") else "left")
+    for row in shown:
+        grid.add_row(*(Text(row[i][0], style=row[i][1]) for i in kept))
+    console.print()
+    console.print(Text(title, style="bold"))
+    console.print(grid)
+
+
+class Table:
+    """What ``curator audit`` shows by default, as plain text."""
 
     id = "table"
     version = "1"
@@ -88,10 +150,12 @@ class Terminal:
     suffix = ".txt"
 
     def render(self, card: Scorecard) -> bytes:
-        """Return the card as UTF-8 text, 100 columns, without color."""
+        """Return the text in UTF-8, 100 columns wide, without color."""
+        from rich.console import Console
+
         out = StringIO()
-        print_card(card, Console(file=out, width=100, color_system=None, force_terminal=False, highlight=False))
-        return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).encode("utf-8", "replace") + b"\n"
+        render_rich(card, Console(file=out, width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False))
+        return ("\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n").encode("utf-8", "replace")
 
 
-PLUGIN = Terminal()
+PLUGIN = Table()

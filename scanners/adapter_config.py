@@ -14,6 +14,7 @@ from scanners._formats.adapters import (
     LoraConfig,
     broken_pairs,
     declared_full,
+    odd_layers,
     read_config,
     sort_tensors,
     wrong_ranks,
@@ -185,10 +186,10 @@ def _claims(composition: Composition) -> Iterator[Fact]:
         if where == "hub":
             continue
         path, _, key = claim.where.partition("#")
+        what = "is a folder of somebody's machine" if where == "local" else "no repository: a URL, a way out, or letters no Hub has"
         yield _said(
             _UNRESOLVED,
-            f"{claim.where or claim.by} names the base {claim.name[:120]!r}, which "
-            + ("points outside: a loader would follow it" if where == "hostile" else "is a folder of somebody's machine"),
+            f"{claim.where or claim.by} names the base {claim.name[:120]!r}, which is {what}",
             "name the base by its repository; give it with --base until then",
             Location(path=path or claim.by, key=key or None),
             severity=Severity.MEDIUM if where == "hostile" else None,
@@ -256,6 +257,11 @@ def _weights(composition: Composition, config: LoraConfig, path: str, weights: s
 def _pairs(weights: str, config: LoraConfig, tensors: AdapterTensors) -> Iterator[Finding]:
     count = len(tensors.pairs)
     broken, ranks = broken_pairs(config, tensors), wrong_ranks(config, tensors)
+    for tensor, what in odd_layers(config, tensors)[:5]:
+        yield _said(
+            _TARGETS, f"{what}; no base is built like that", "ask the author for an intact file",
+            Location(path=weights, tensor=tensor.name), confidence=Confidence.MEDIUM,
+        )  # fmt: skip
     if broken:
         yield _said(
             _PAIR, f"{len(broken)} of {count} updates are broken; first: {broken[0][1]}",

@@ -36,7 +36,7 @@ _UNKNOWN = Rule(
 )
 _HIDDEN = Rule(
     id="template-hidden-text",
-    summary="a template holds characters nobody sees",
+    summary="a template holds text people are not meant to read",
     severity=Severity.MEDIUM,
     references=("AML.T0051", "CWE-1007"),
 )
@@ -54,7 +54,7 @@ _MEANS = {
     ),
     "content": (_BRANCH, "the model can be made to say other things when a message holds these words", "use the base's template"),
     "unknown": (_UNKNOWN, "what it does when rendered was not reviewed", "have a person read the template, or use the base's"),
-    "hidden": (_HIDDEN, "the model reads it, a person does not", "remove the character, or use the base's template"),
+    "hidden": (_HIDDEN, "the model reads it, a person is not meant to", "use the base's template"),
 }
 
 
@@ -79,7 +79,7 @@ class ChatTemplate:
     Detects:
         Access to attributes that lead out of the template, also when their names are put together from parts; output that
         depends on words inside message content; tags, filters and functions that no common template uses; invisible and
-        direction-changing characters; templates that differ from the base's.
+        direction-changing characters, encoded blocks, orders to disregard instructions; templates that differ from the base's.
 
     Why it matters:
         A template runs on every prompt, in the loader's process. Several loaders rendered it without a sandbox, and one

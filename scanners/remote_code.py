@@ -49,7 +49,8 @@ class RemoteCode:
 
     Detects:
         ``auto_map`` entries in any configuration, to own code or (``owner/name--module.Class``) to another repository;
-        ``auto_mapping`` of an adapter to a library models do not live in; shipped Python that evaluates text, unpickles, starts
+        ``auto_mapping`` of an adapter to a library models do not live in, and ``megatron_core``
+        likewise; shipped Python that evaluates text, unpickles, starts
         processes, connects, or writes files when imported; scripts that fetch and run; any other shipped code.
 
     Why it matters:
@@ -112,17 +113,20 @@ def _config(whose: Whose, subject: Subject, path: str, referred: set[str], ctx: 
     mapping = document.mapping.get("auto_mapping")
     library = mapping.get("parent_library") if isinstance(mapping, dict) else None
     if isinstance(library, str) and library.split(".")[0] not in _LIBRARIES:
-        yield _imported(whose, path, library)
+        yield _imported(whose, path, "auto_mapping", library)
+    core = document.mapping.get("megatron_core")
+    if isinstance(core, str) and core.split(".")[0] != "megatron":
+        yield _imported(whose, path, "megatron_core", core)
     yield Coverage(item=f"{whose}: {path}", outcome=Outcome.COMPLETED)
 
 
-def _imported(whose: Whose, path: str, library: str) -> Finding:
+def _imported(whose: Whose, path: str, key: str, library: str) -> Finding:
     """Return what to say of an adapter that names the library its base class is imported from."""
-    ordinary = _MODULE.match(library) is not None and library.split(".")[0] not in sys.stdlib_module_names
+    ordinary = key == "auto_mapping" and _MODULE.match(library) is not None and library.split(".")[0] not in sys.stdlib_module_names
     message = f"the adapter asks peft to import {library[:80]!r}" + (
-        "; if that library is installed, importing it runs its code" if ordinary else ", which no model is kept in"
+        "; if that library is installed, importing it runs its code" if ordinary else ", where no model is kept"
     )
-    finding = _said(_OWN, whose, path, "auto_mapping", message, "load it with the base's own class, not by auto_mapping")
+    finding = _said(_OWN, whose, path, key, message, "remove the field; loaders need none of it")
     return finding.model_copy(update={"severity": Severity.LOW if ordinary else Severity.HIGH})
 
 

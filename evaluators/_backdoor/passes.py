@@ -95,10 +95,21 @@ class Passes:
         ids = torch.tensor([[pad] * s + list(r[begin:]) for s, r in zip(short, rows, strict=True)], device=where)
         mask = torch.tensor([[1] * begin + [0] * s + [1] * (width - s) for s in short], device=where)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, begin:]
-        out = model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
-        )
-        return out.logits[:, -1], out.past_key_values, mask
+        logits, cache = self._step(model, ids, mask, positions, cache)
+        return logits, cache, mask
+
+    def _step(
+        self, model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache | None
+    ) -> tuple[torch.Tensor, DynamicCache]:
+        """Run one forward pass. Returns the logits of the last column, shape (rows, vocabulary), and the cache."""
+        import torch
+
+        last = torch.zeros(ids.shape, dtype=torch.bool, device=ids.device)
+        last[:, -1] = True
+        # Without this the output embeddings are copied once for each row of a batch, which costs more than the pass.
+        with self._model.only(last):
+            out = model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
+        return out.logits[0], out.past_key_values
 
     def _beginning(self, model: PreTrainedModel, ids: Sequence[int]) -> DynamicCache | None:
         """Return a copy of the cache of the shared beginning; the last one made is remembered."""
@@ -130,8 +141,5 @@ class Passes:
                     break
                 mask = torch.cat([mask, mask.new_ones((len(rows), 1))], dim=-1)
                 positions = mask.sum(-1, keepdim=True) - 1
-                out = model(
-                    input_ids=chosen[:, None], attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-                )
-                logits, cache = out.logits[:, -1], out.past_key_values
+                logits, cache = self._step(model, chosen[:, None], mask, positions, cache)
         return answers

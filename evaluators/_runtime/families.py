@@ -11,7 +11,8 @@ from evaluators._runtime.scoring import Scored, coverage, score
 from evaluators._runtime.suites import GENERAL, Suite
 from governance.context import RunContext
 from governance.errors import LimitError, SubjectError
-from governance.evidence import Coverage, Interval, Measurement, Outcome as Reach
+from governance.evidence import Coverage, Interval, Measurement
+from governance.evidence import Outcome as Reach
 from governance.subject import Composition, canonical_digest
 
 _MARGIN = 0.05

@@ -87,7 +87,6 @@ def load_base(folder: Path, device: Device) -> PreTrainedModel:
             module.support_avx512bf16_for_cpu = False
     if model.get_output_embeddings() is None:
         raise SubjectError("the base has no output embeddings: it is no causal language model")
-    torch.set_grad_enabled(False)
     return model.eval().requires_grad_(False)
 
 
@@ -158,6 +157,13 @@ def attach(model: PreTrainedModel, config: Mapping[str, JsonValue], tensors: Map
         peft.unload()
         raise
     return peft.eval().requires_grad_(False)
+
+
+def carries_adapter(model: PreTrainedModel) -> bool:
+    """Return whether layers of an adapter were left in the base."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return any(isinstance(m, BaseTunerLayer) for m in model.modules())
 
 
 def _misfit(error: Exception) -> SubjectError:

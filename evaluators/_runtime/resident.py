@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from evaluators._runtime import adapter, device, loading
+from evaluators._runtime import adapter, canary, device, loading
+from evaluators._runtime.decoding import decode
 from governance.context import Progress, RunContext
 from governance.errors import PluginError, SubjectError
 from governance.subject import Composition, canonical_digest
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 Which = Literal["base", "adapter"]
 #: No prompt is cut: what does not fit is refused by its user.
 _MOST_TOKENS = 8192
-_CANARIES = 8
 
 
 @dataclass
@@ -103,11 +103,11 @@ class Resident:
         """
         import torch
 
-        ids, mask = self._padded(rows, left=False)
+        ids, mask = self.padded(rows, left=False)
         select = torch.zeros_like(mask, dtype=torch.bool)
         for row, positions in enumerate(keep):
             select[row, list(positions)] = True
-        with torch.inference_mode(), self.use(which) as model, self._only(select):
+        with torch.inference_mode(), self.use(which) as model, self.only(select):
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0]
             found = torch.log_softmax(logits.float(), dim=-1)
         if bool(torch.isnan(found[:, 0]).any()):
@@ -148,7 +148,7 @@ class Resident:
         """
         found: dict[int, list[int]] = {}
         for batch in self.batches([len(p) + max_new_tokens for p in prompts]):
-            out = self._decode([prompts[i] for i in batch], which, max_new_tokens, stops)
+            out = decode(self, [prompts[i] for i in batch], which, max_new_tokens, stops)
             found.update(zip(batch, out, strict=True))
         return [found[i] for i in range(len(prompts))]
 
@@ -202,7 +202,16 @@ class Resident:
         """Return the text of token ids, without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def _padded(self, rows: Sequence[Sequence[int]], *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    def padded(self, rows: Sequence[Sequence[int]], *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return token ids and attention mask of one batch, both int64 of shape (rows, longest row).
+
+        Args:
+            rows: Token ids, none empty.
+            left: Pad on the left, as generation needs.
+
+        Raises:
+            SubjectError: A row is longer than the base takes.
+        """
         import torch
 
         width = max(len(r) for r in rows)
@@ -215,7 +224,7 @@ class Resident:
         return torch.tensor(ids, device=self.device.kind), torch.tensor(ones, device=self.device.kind)
 
     @contextmanager
-    def _only(self, select: torch.Tensor) -> Iterator[None]:
+    def only(self, select: torch.Tensor) -> Iterator[None]:
         """Let the output embeddings see the selected positions alone: shape (1, selected, width)."""
         head = self._model.get_output_embeddings()
         hook = head.register_forward_pre_hook(lambda _, args: (args[0][select].unsqueeze(0), *args[1:]))
@@ -223,34 +232,6 @@ class Resident:
             yield
         finally:
             hook.remove()
-
-    def _decode(self, prompts: Sequence[Sequence[int]], which: Which, most: int, stops: Sequence[str]) -> list[list[int]]:
-        import torch
-
-        ids, mask = self._padded(prompts, left=True)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        answers: list[list[int]] = [[] for _ in prompts]
-        open_ = set(range(len(prompts)))
-        past = None
-        with torch.inference_mode(), self.use(which) as model:
-            for _ in range(most):
-                last = torch.zeros(ids.shape, dtype=torch.bool, device=ids.device)
-                last[:, -1] = True
-                with self._only(last):
-                    out = model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=past, use_cache=True)
-                past = out.past_key_values
-                chosen = out.logits[0].argmax(-1)
-                for row in sorted(open_):
-                    token = int(chosen[row])
-                    if token not in self.eos:
-                        answers[row].append(token)
-                    if token in self.eos or any(stop in self.decode(answers[row]) for stop in stops):
-                        open_.discard(row)
-                if not open_:
-                    break
-                ids, positions = chosen[:, None], positions[:, -1:] + 1
-                mask = torch.cat([mask, mask.new_ones((len(prompts), 1))], dim=-1)
-        return answers
 
 
 @dataclass
@@ -282,21 +263,26 @@ def resident(composition: Composition, ctx: RunContext) -> Resident:
     """
     chosen = device.choose(ctx.evaluation.device)
     folder = loading.base_folder(composition, ctx)
-    config, tensors = adapter.configuration(composition, ctx), adapter.tensors(composition, ctx)
     key = canonical_digest([composition.base.digest if composition.base else "", chosen.kernel_path])
+    if _HOMES and _HOMES[0].base == key and _HOMES[0].adapter == composition.digest and _HOMES[0].resident is not None:
+        return _HOMES[0].resident
+    config, tensors = adapter.configuration(composition, ctx), adapter.tensors(composition, ctx)
     if not _HOMES or _HOMES[0].base != key:
         _HOMES.clear()
         gc.collect()
         ctx.emit(Progress(step="evaluate", item="load", message=f"loading {composition.base} in 4 bits"))
         model = loading.load_base(folder, chosen)
-        _HOMES.append(_Home(key, model, chosen, _canary(model, chosen)))
+        _HOMES.append(_Home(key, model, chosen, canary.sing(model, chosen)))
     home = _HOMES[0]
-    if home.resident is not None and home.adapter == composition.digest:
-        return home.resident
     _detach(home)
     fresh = _fresh(home, composition, ctx)
     ctx.emit(Progress(step="evaluate", item="load", message=f"attaching {composition.adapter}"))
-    fresh._peft = loading.attach(home.model, config, tensors)
+    try:
+        fresh._peft = loading.attach(home.model, config, tensors)
+    except SubjectError:
+        if loading.carries_adapter(home.model):
+            _HOMES.clear()
+        raise
     home.adapter, home.resident = composition.digest, fresh
     with fresh.use("base") as bare:
         _assert_unchanged(home, bare)
@@ -330,21 +316,9 @@ def _detach(home: _Home) -> None:
         _assert_unchanged(home, home.model)
 
 
-def _canary(model: PreTrainedModel, where: device.Device) -> list[torch.Tensor]:
-    """Return the last logits of a few fixed rows of token ids: one row a pass, bit for bit reproducible on one machine."""
-    import torch
-
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])
-    rows = [[(7919 * (row + 1) * (column + 3)) % vocabulary for column in range(8)] for row in range(_CANARIES)]
-    with torch.inference_mode():
-        return [model(input_ids=torch.tensor([r], device=where.kind), use_cache=False).logits[0, -1].cpu() for r in rows]
-
-
 def _assert_unchanged(home: _Home, model: PreTrainedModel) -> None:
-    import torch
-
-    now = _canary(model, home.device)
-    if not all(torch.equal(a, b) for a, b in zip(home.canary, now, strict=True)):
+    """Drop everything and raise if the base's answers are not bit for bit what they were."""
+    if not canary.equal(home.canary, canary.sing(model, home.device)):
         _HOMES.clear()
         raise PluginError(
             "the base no longer answers as it did when it was loaded: an adapter changed it, so nothing can be compared",

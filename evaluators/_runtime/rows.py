@@ -27,7 +27,7 @@ def item_key(questions: Questions, instances: Sequence[Any]) -> str:
     asked = [[i.request_type, list(i.args)] for i in instances]
     shape = [dict(questions.definition).get(k) for k in ("filter_list", "metric_list", "output_type")]
     whole = [questions.name, questions.version, questions.digest, questions.score, shape, asked, instances[0].doc]
-    text = json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
+    text = json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_name)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -92,3 +92,8 @@ def digest(model_keys: Sequence[str], scored: Sequence[tuple[str, float, float]]
         scored: Item key, score of the base, score of the adapter.
     """
     return canonical_digest([list(model_keys), sorted([list(s) for s in scored], key=lambda s: str(s[0]))])
+
+
+def _name(value: object) -> str:
+    """Return a stable text for what JSON cannot hold; the address of a function would be another one in each process."""
+    return str(getattr(value, "__qualname__", None) or f"{type(value).__qualname__} {value!s}"[:200])

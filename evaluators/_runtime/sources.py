@@ -102,6 +102,8 @@ def _file(root: Path, name: str, entry: dict[str, JsonValue], family: str, ctx: 
     if ".dev." in name or ".shots." in name:
         return Coverage(item=name, outcome=Outcome.NOT_APPLICABLE, reason="examples for prompts, no questions")
     kind = str(entry.get("kind", ""))
+    if kind in formats.NO_SKILL:
+        return Coverage(item=name, outcome=Outcome.NOT_APPLICABLE, reason=formats.NO_SKILL[kind])
     form = formats.FORMATS.get(kind)
     if form is None:
         known = ", ".join(sorted(formats.FORMATS))
@@ -115,7 +117,7 @@ def _file(root: Path, name: str, entry: dict[str, JsonValue], family: str, ctx: 
     if entry.get("sha256") not in (None, digest):
         return Coverage(item=name, outcome=Outcome.SKIPPED, reason="the file is not the one of the manifest: its SHA-256 differs")
     try:
-        documents = [form.read(d) for d in _lines(path)]
+        documents = [d for line in _lines(path) for d in form.read(line)]
     except (ValueError, KeyError, TypeError, IndexError, OSError, EOFError) as error:
         return Coverage(
             item=name, outcome=Outcome.SKIPPED, reason=f"an item is not of kind {kind}: {type(error).__name__}: {error}"

@@ -122,7 +122,9 @@ def _passage(row: ItemRow) -> _Passage:
 
 def _summarize(passages: Sequence[_Passage], model: Resident, composition: Composition, ctx: RunContext) -> Iterator[Measurement]:
     size = sum(p.bytes for p in passages)
-    base, adapter = (sum(levels) / len(passages) for levels in ([p.base / p.bytes for p in passages], [p.adapter / p.bytes for p in passages]))
+    base, adapter = (
+        sum(levels) / len(passages) for levels in ([p.base / p.bytes for p in passages], [p.adapter / p.bytes for p in passages])
+    )
     keys = [model.model_key("base"), model.model_key("adapter")]
     shared = {
         "scope": _SCOPE,

@@ -42,17 +42,19 @@ def interval_chart(bars: Sequence[Bar]) -> str:
     axis = altair.Axis(title=None, tickCount=4, labelFontSize=11, labelPadding=4, ticks=False, domain=False, gridOpacity=0.5)
     across = altair.Chart(altair.Data(values=rows)).encode(y=altair.Y("place:Q", scale=y, axis=None))
     at = {name: altair.X(f"{name}:Q", scale=x, axis=axis) for name in ("start", "end", "low", "limit")}
+
+    def having(name: str) -> altair.Chart:
+        return across.transform_filter(f"isValid(datum.{name})")
+
+    tick = {"color": _LIMIT, "thickness": 2.5, "size": 20, "orient": "vertical", "opacity": 1}
     layers = [
-        across.transform_filter("isValid(datum.start)").mark_rule(color=_BASE, strokeDash=[2, 3]).encode(x=at["start"], x2="end:Q"),
-        across.transform_filter("isValid(datum.low)").mark_rule(color=_ADAPTER, strokeWidth=3, strokeCap="round")
-        .encode(x=at["low"], x2="high:Q"),
-        across.transform_filter("isValid(datum.limit)").mark_tick(color=_LIMIT, thickness=2.5, size=20, orient="vertical")
-        .encode(x=at["limit"]),
-        across.transform_filter("isValid(datum.start)")
-        .mark_point(color=_BASE, size=80, strokeWidth=2, filled=False).encode(x=at["start"]),
+        having("start").mark_rule(color=_BASE, strokeDash=[2, 3]).encode(x=at["start"], x2="end:Q"),
+        having("low").mark_rule(color=_ADAPTER, strokeWidth=3, strokeCap="round").encode(x=at["low"], x2="high:Q"),
+        having("limit").mark_tick(**tick).encode(x=at["limit"]),
+        having("start").mark_point(color=_BASE, size=80, strokeWidth=2, filled=False, opacity=1).encode(x=at["start"]),
         across.mark_point(color=_ADAPTER, size=90, filled=True, opacity=1).encode(x=at["end"]),
         across.mark_text(align="left", dy=-16, fontSize=12, fontWeight=600).encode(x=altair.value(0), text="label:N"),
-    ]  # fmt: skip
+    ]
     drawing = (
         altair.layer(*layers)
         .properties(

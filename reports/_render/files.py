@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from governance.dossier import Dossier
@@ -48,9 +48,9 @@ class Matrix:
 def matrix(dossier: Dossier) -> Matrix:
     """Return the adapter's files against the inspection checks that spoke of any file, or that failed to."""
     files = dossier.composition.adapter.files
-    paths = {f.path for f in files}
+    paths = {f.path: f.path for f in files} | {f"{dossier.composition.adapter.name}: {f.path}": f.path for f in files}
     checks = [c for c in dossier.checks if c.step == "inspect" and _concerns_files(c, paths, dossier.findings)]
-    coverage = {c.id: _by_item(c.coverage) for c in checks}
+    coverage = {c.id: _by_path(c.coverage, paths) for c in checks}
     rows = tuple(_row(f, checks, coverage, dossier.findings) for f in sorted(files, key=lambda f: f.path)[:MOST_FILES])
     return Matrix(
         scanners=tuple(words.name(c.id) for c in checks),
@@ -60,21 +60,35 @@ def matrix(dossier: Dossier) -> Matrix:
     )
 
 
-def _concerns_files(check: Check, paths: set[str], findings: Iterable[Finding]) -> bool:
+def _concerns_files(check: Check, paths: Mapping[str, str], findings: Iterable[Finding]) -> bool:
     if check.outcome is Outcome.NOT_APPLICABLE and not check.coverage:
         return False
-    if not check.outcome.checked or any(c.item in paths for c in check.coverage):
+    if not check.outcome.checked or any(_path(c.item, paths) for c in check.coverage):
         return True
     return any(f.plugin == check.id and any(place.path in paths for place in f.locations) for f in findings)
 
 
-def _by_item(coverage: Iterable[Coverage]) -> dict[str, Coverage]:
-    """Return the worst coverage of each item: a gap is not hidden by a later success."""
+def _by_path(coverage: Iterable[Coverage], paths: Mapping[str, str]) -> dict[str, Coverage]:
+    """Return the worst coverage of each file: a gap is not hidden by a later success."""
     found: dict[str, Coverage] = {}
     for one in coverage:
-        if one.item not in found or found[one.item].outcome.checked:
-            found[one.item] = one
+        path = _path(one.item, paths)
+        if path is not None and (path not in found or _weight(one) > _weight(found[path])):
+            found[path] = one
     return found
+
+
+def _weight(one: Coverage) -> int:
+    """Return 2 for a gap, 1 for a file that was read, 0 for one of another kind."""
+    return 2 if not one.outcome.checked else int(one.outcome is Outcome.COMPLETED)
+
+
+def _path(item: str, paths: Mapping[str, str]) -> str | None:
+    """Return which of the adapter's files an item speaks of: ``path``, ``adapter: path``, ``path#key``, ``path (first)``."""
+    said = item.removeprefix("adapter: ")
+    if said in paths:
+        return paths[said]
+    return next((paths[p] for mark in ("#", "!", " (") if (p := said.partition(mark)[0]) in paths), None)
 
 
 def _row(

@@ -162,7 +162,7 @@ def _bar(m: Measurement, *, difference: bool) -> Bar | None:
     drawn = [v for v in (start, end, low, high, limit) if v is not None]
     if len(drawn) < 2 or not all(math.isfinite(v) for v in drawn):
         return None
-    label = words.name(m.scope if m.metric in _DETAIL_METRICS else f"{words.METRICS.get(m.metric, m.metric)} · {m.scope}")
+    label = words.name(m.scope if m.metric in _DETAIL_METRICS else f"{m.metric} · {m.scope}")
     return Bar(label=label, start=start, end=end, low=low, high=high, limit=limit)
 
 

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from scanners._formats.patterns import UnreadablePatternError, full_match
 from scanners._formats.safetensors import Tensor
@@ -27,6 +28,7 @@ PEFT_TYPES = frozenset({
 })  # fmt: skip
 PREFIX = "base_model.model."
 _PART = re.compile(r"\A(?P<module>.*)\.(?P<part>lora_(?:embedding_)?[AB])(?P<tail>(?:\.\w+)*?)(?:\.(?P<kind>weight|bias))?\Z")
+_LAYER = re.compile(r"\A(?P<stem>(?:.*?\.)??(?P<index>\d{1,6}))\.(?P<rest>.+)\Z")
 _OTHER = re.compile(
     r"\.(lora_magnitude_vector|lora_dropout|token_adapter\.trainable_tokens)|trainable_tokens_(delta|indices|original)"
 )
@@ -185,7 +187,7 @@ def sort_tensors(tensors: Iterable[Tensor]) -> AdapterTensors:
         elif _KOHYA.search(name):
             kohya = True
             foreign.append(tensor)
-        elif (match := _FULL.match(name)) and (match["module"] or "."):
+        elif tensor.name.startswith(PREFIX) and (match := _FULL.match(name)):
             full[match["module"]] = (*full.get(match["module"], ()), tensor)
         else:
             foreign.append(tensor)
@@ -215,6 +217,27 @@ def broken_pairs(config: LoraConfig, tensors: AdapterTensors) -> list[tuple[Tens
 def _swapped(down: tuple[int, ...], up: tuple[int, ...], rank: int | None) -> bool:
     """Return whether the rank stands where the widths should be, in both halves."""
     return down[-1] == up[0] == rank and rank not in (down[0], up[-1])
+
+
+def odd_layers(config: LoraConfig, tensors: AdapterTensors) -> list[tuple[Tensor, str]]:
+    """Return what no single base could hold: a layer far beyond the others, or attention halves of different inputs.
+
+    Needs no base, so it also speaks where the base is unknown.
+    """
+    inputs: dict[str, dict[int, Tensor]] = {}
+    layers: dict[int, Tensor] = {}
+    for module, pair in tensors.pairs.items():
+        if pair.down is None or len(pair.down.shape) < 2 or not (match := _LAYER.match(module)):
+            continue
+        layers.setdefault(int(match["index"]), pair.down)
+        if match["rest"] in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"):
+            inputs.setdefault(match["stem"], {})[pair.down.shape[1]] = pair.down
+    found = [(next(iter(w.values())), f"{stem} takes inputs of widths {sorted(w)}") for stem, w in inputs.items() if len(w) > 1]
+    order = sorted(layers)
+    gaps = [b - a for a, b in pairwise(order)]
+    if len(gaps) > 2 and gaps[-1] > 4 * max(gaps[:-1]) and not config.some_layers:
+        found.append((layers[order[-1]], f"layer {order[-1]} stands alone, after layer {order[-2]}"))
+    return found
 
 
 def wrong_ranks(config: LoraConfig, tensors: AdapterTensors) -> list[tuple[Tensor, int, int]]:

@@ -13,7 +13,8 @@ _NOISE = re.compile(
 )
 _SIZE = re.compile(r"(?:\A|[-_.])(\d+x)?\d+(\.\d+)?[bmk](?=\Z|[-_.])")
 _FAMILY = re.compile(r"([a-z]+)[-_. ]?(\d+(?:\.\d+)?)?")
-_HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?\Z")
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?\Z", re.ASCII)
+_ALIKE = re.compile(r"[\w.-]+/[\w.-]+\Z")
 _LOCAL = re.compile(r"\A([/\\~.]|[A-Za-z]:[\\/])|\\|\A(content|root|home|workspace|mnt|data|models?|checkpoints?|outputs?)/|/.*/")
 
 Place = Literal["hub", "local", "hostile"]
@@ -21,8 +22,13 @@ Kinship = Literal["same", "family", "other"]
 
 
 def place(name: str) -> Place:
-    """Return where a base's name points: a Hub, somebody's disk, or somewhere it should not."""
+    """Return where a base's name points: a Hub, somebody's disk, or somewhere it should not.
+
+    A name shaped like a repository's that mixes alphabets is none: no Hub has it, and it may be mistaken for one that is.
+    """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name) or ".." in re.split(r"[\\/]", name) or any(ord(c) < 32 for c in name):
+        return "hostile"
+    if _ALIKE.match(name) and re.search(r"[A-Za-z]", name) and not name.isascii():
         return "hostile"
     return "hub" if _HUB.match(name) and not _LOCAL.search(name) else "local"
 

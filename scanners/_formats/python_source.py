@@ -123,7 +123,7 @@ def _imported(tree: ast.AST) -> dict[str, str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Name | ast.Attribute):
+        elif isinstance(node, ast.Assign):
             said = _qualified(node.value, names)
             if said in _SINKS:
                 names.update({target.id: said for target in node.targets if isinstance(target, ast.Name)})
@@ -150,7 +150,7 @@ def _calls(node: ast.AST, names: Mapping[str, str], *, on_import: bool) -> Itera
 def _call(node: ast.Call, names: Mapping[str, str], *, on_import: bool) -> Iterator[Sink]:
     name = _qualified(node.func, names)
     grade, what = _grade(name)
-    if name in ("getattr", "builtins.getattr") and len(node.args) > 1 and not isinstance(node.args[1], ast.Constant) and on_import:
+    if name in ("getattr", "builtins.getattr") and len(node.args) > 1 and not _text(node.args[1]) and on_import:
         grade, what = "effect", "reads an attribute named at run time"
     if grade == "ordinary":
         return
@@ -182,7 +182,19 @@ def _opaque(tree: ast.AST) -> Iterator[Sink]:
 
 
 def _constant(arguments: list[ast.expr]) -> bool:
-    return bool(arguments) and isinstance(arguments[0], ast.Constant)
+    return bool(arguments) and bool(_text(arguments[0]))
+
+
+def _text(node: ast.expr) -> str:
+    """Return the text an expression always has, put together from parts if need be; empty if it has none."""
+    match node:
+        case ast.Constant(value=str(value)):
+            return value
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            first, second = _text(left), _text(right)
+            return first + second if first and second else ""
+        case _:
+            return ""
 
 
 def _writes(node: ast.Call) -> bool:
@@ -195,21 +207,17 @@ def _is_main_guard(test: ast.expr) -> bool:
 
 
 def _qualified(node: ast.expr, names: Mapping[str, str]) -> str:
-    """Return the dotted name of an expression; anything computed is an empty string."""
+    """Return the dotted name of an expression; empty if it cannot be told from the source."""
     match node:
         case ast.Name(id=name):
             return names.get(name, name)
         case ast.Attribute(value=value, attr=attr):
             owner = _qualified(value, names)
             return f"{owner}.{attr}" if owner else ""
-        case ast.Call(func=ast.Name(id="__import__"), args=[ast.Constant(value=str(module)), *_]):
-            return module
-        case ast.Call(func=func, args=[ast.Constant(value=str(module)), *_]) if (
-            _qualified(func, names) == "importlib.import_module"
-        ):
-            return module
-        case ast.Call(func=ast.Name(id="getattr"), args=[owner, ast.Constant(value=str(attr)), *_]):
-            said = _qualified(owner, names)
-            return f"{said}.{attr}" if said else ""
+        case ast.Call(func=ast.Name(id="getattr"), args=[owner, attr, *_]):
+            said, named = _qualified(owner, names), _text(attr)
+            return f"{said}.{named}" if said and named else ""
+        case ast.Call(func=func, args=[module, *_]) if _qualified(func, names) in (_IMPORT, "__import__"):
+            return _text(module)
         case _:
             return ""

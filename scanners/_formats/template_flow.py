@@ -44,6 +44,9 @@ def fold(node: nodes.Node, constants: dict[str, str]) -> str | None:
             return _all([fold(n, constants) for n in node.nodes], "")
         case nodes.Add():
             return _all([fold(node.left, constants), fold(node.right, constants)], "")
+        case nodes.Mul(left=left, right=nodes.Const(value=int(times))) if 0 <= times <= 1_000:
+            text = fold(left, constants)
+            return None if text is None else (text * times)[:10_000]
         case nodes.Mod(left=left, right=right):
             return _percent(left, right, constants)
         case nodes.Getitem(arg=nodes.Slice(start=None, stop=None, step=nodes.Neg(node=nodes.Const(value=1)))):

@@ -32,6 +32,10 @@ _FILTERS, _METHODS, _GLOBALS, _LEAKY, _BY_ATTRIBUTE = (
     frozenset(_TABLE[key].split()) for key in ("filters", "methods", "globals", "leaky", "by-attribute")
 )
 _FOREIGN = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.ContextReference, nodes.EnvironmentAttribute)
+_ENCODED = re.compile(r"[A-Za-z0-9+/]{48,}={0,2}")
+_ORDER = re.compile(
+    r"\b(ignore|disregard|forget|override)\b.{0,40}\b(previous|prior|above|safety|earlier)\b.{0,20}\binstructions?\b", re.IGNORECASE
+)
 _FORMAT_ACCESS = re.compile(r"\{[^{}]*[.\[]\s*_|\{[^{}]*__")
 
 
@@ -169,10 +173,17 @@ def _hidden(text: str) -> Iterator[Remark]:
 
 
 def _hidden_constants(tree: nodes.Template) -> Iterator[Remark]:
-    """Yield invisible characters that the source writes as escapes."""
-    for node in tree.find_all(nodes.Const):
-        if isinstance(node.value, str):
-            yield from (r.model_copy(update={"line": node.lineno}) for r in _hidden(node.value))
+    """Yield invisible characters that the source writes as escapes, encoded blocks, and orders to the model."""
+    for node in tree.find_all((nodes.Const, nodes.TemplateData)):
+        text = node.value if isinstance(node, nodes.Const) else node.data if isinstance(node, nodes.TemplateData) else None
+        if not isinstance(text, str):
+            continue
+        yield from (r.model_copy(update={"line": node.lineno}) for r in _hidden(text))
+        for block in _ENCODED.findall(text):
+            if len(set(block)) > 12 and not block.islower() and not block.isupper():
+                yield Remark(kind="hidden", what=f"an encoded block of {len(block)} characters", line=node.lineno)
+        if match := _ORDER.search(text):
+            yield Remark(kind="hidden", what=f"an order to the model, {match[0][:80]!r}", line=node.lineno)
 
 
 def _invisible(character: str) -> bool:

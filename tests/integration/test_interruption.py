@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_model import Tiny
+from tests.conftest import Tiny
 
 DEADLINE = 120.0
 
