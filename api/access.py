@@ -75,7 +75,7 @@ class Access:
         if self._digest is None:
             return True
         scheme, _, credentials = authorization.partition(" ")
-        shown = {"bearer": str.strip, "basic": _password}.get(scheme.lower(), _nothing)(credentials)
+        shown = credentials.strip() if scheme.lower() == "bearer" else _password(credentials) if scheme.lower() == "basic" else ""
         # digests have equal lengths, so the time tells nothing of the token's
         return hmac.compare_digest(hashlib.sha256(shown.encode("utf-8", "replace")).digest(), self._digest)
 
@@ -92,7 +92,3 @@ def _password(credentials: str) -> str:
         return base64.b64decode(credentials, validate=True).decode("utf-8", "replace").partition(":")[2]
     except (binascii.Error, ValueError):
         return ""
-
-
-def _nothing(_: str) -> str:
-    return ""

@@ -12,12 +12,14 @@ from typing import Protocol, runtime_checkable
 
 from governance.context import RunContext
 from governance.dossier import Dossier
-from governance.evidence import Check, Coverage, Fact, Metric, Rule
+from governance.evidence import Check, Coverage, Fact, Metric, Reached, Rule
 from governance.licensing import Intent
 from governance.subject import Composition, CompositionRef, Description, Subject
 from governance.verdict import Scorecard, Verdict
 
 Declared = Rule | Metric
+#: What comes out of a plug-in; ``Reached`` is added by an executor.
+Said = Fact | Coverage | Reached
 
 
 class Plugin(Protocol):
@@ -43,7 +45,7 @@ class Plugin(Protocol):
 class Scanner(Plugin, Protocol):
     """Interprets bytes."""
 
-    def scan(self, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage]:
+    def scan(self, composition: Composition, ctx: RunContext) -> Iterator[Said]:
         """Yield facts, and what was or was not looked at."""
 
 
@@ -51,7 +53,7 @@ class Scanner(Plugin, Protocol):
 class Evaluator(Plugin, Protocol):
     """Runs models."""
 
-    def measure(self, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage]:
+    def measure(self, composition: Composition, ctx: RunContext) -> Iterator[Said]:
         """Yield facts, and what was or was not looked at."""
 
 

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 from governance import VERSION
 from governance.context import Progress, RunContext, Stopwatch
-from governance.contracts import Evaluator, Ledger, Plugin, Policy, Scanner, Source
+from governance.contracts import Evaluator, Ledger, Plugin, Policy, Said, Scanner, Source
 from governance.dossier import Dossier
 from governance.errors import Cancelled, LimitError, PluginError, PrerequisiteError
 from governance.evidence import Check, Coverage, Fact, Finding, Measurement, Outcome, Reached
@@ -100,7 +100,7 @@ class _Gatherer:
         dossier: Dossier,
         step: Step,
         plugins: Mapping[str, P],
-        ask: Callable[[P], Iterator[Fact | Coverage | Reached]],
+        ask: Callable[[P], Iterator[Said]],
         *,
         skip: str | None = None,
     ) -> Dossier:
@@ -118,7 +118,7 @@ class _Gatherer:
         dossier: Dossier,
         step: Step,
         plugin: P,
-        ask: Callable[[P], Iterator[Fact | Coverage | Reached]],
+        ask: Callable[[P], Iterator[Said]],
         skip: str | None,
     ) -> tuple[Check, Sequence[Fact]]:
         if plugin.id in self.known:
@@ -134,7 +134,7 @@ class _Gatherer:
         return check, facts
 
 
-def _exhaust(plugin: Plugin, step: Step, start: Callable[[], Iterator[Fact | Coverage | Reached]]) -> tuple[Check, list[Fact]]:
+def _exhaust(plugin: Plugin, step: Step, start: Callable[[], Iterator[Said]]) -> tuple[Check, list[Fact]]:
     """Run one plug-in to its end, whatever the end is; what it had said stays."""
     watch, facts, coverage, isolation = Stopwatch(), list[Fact](), list[Coverage](), ""
     declared = {d.id for d in plugin.declares}

@@ -19,8 +19,9 @@ from typing import Annotated, BinaryIO, Literal
 from pydantic import Field, TypeAdapter
 
 from governance.context import EvaluationSettings, Limits, Progress, RunContext
+from governance.contracts import Said
 from governance.errors import LimitError, PrerequisiteError
-from governance.evidence import Component, Coverage, Fact, Finding, ItemRow, Measurement, Reached
+from governance.evidence import Component, Coverage, Finding, ItemRow, Measurement, Reached
 from governance.licensing import Intent, LicenseTerms
 from governance.store import Store
 from governance.subject import Composition, Description, Noun, Subject
@@ -74,7 +75,7 @@ Line = Progress | ItemRow | Finding | Measurement | Component | Coverage | Reach
 LINES: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
 
 #: What a child does with a job: yields facts and coverage, or a description.
-Handler = Callable[[Job, RunContext], Iterator[Fact | Coverage | Description]]
+Handler = Callable[[Job, RunContext], Iterator[Said | Description]]
 
 
 def job_for(

@@ -8,16 +8,15 @@ from collections.abc import Iterator
 import scanners
 from governance.confinement import REACHED
 from governance.context import RunContext
-from governance.contracts import Scanner
+from governance.contracts import Said, Scanner
 from governance.errors import PluginError
-from governance.evidence import Coverage, Fact
 from governance.plugins import discover
 from governance.subject import Description
 from governance.wire import Job, serve
 from scanners._formats.description import describe
 
 
-def handle(job: Job, ctx: RunContext) -> Iterator[Fact | Coverage | Description]:
+def handle(job: Job, ctx: RunContext) -> Iterator[Said | Description]:
     """Do one job."""
     if job.task == "describe" and job.subject is not None:
         yield describe(job.subject, ctx)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from governance.context import RunContext
-from governance.contracts import Declared, Plugin
+from governance.contracts import Declared, Describe, Plugin, Said
 from governance.errors import PluginError
 from governance.evidence import Component, Coverage, Fact, Finding, ItemRow, Measurement, Reached
 from governance.isolation import Child
@@ -47,7 +47,7 @@ class Isolated:
         """Return whether the plug-in wants it."""
         return self._plugin.wants(composition)
 
-    def scan(self, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage | Reached]:
+    def scan(self, composition: Composition, ctx: RunContext) -> Iterator[Said]:
         """Yield what the child says."""
         job = job_for(ctx, task="plugin", plugin=self.id, composition=composition)
         for line in self._hire(ctx).ask(job, seconds=self._seconds(ctx), checkpoint=ctx.checkpoint):
@@ -58,7 +58,7 @@ class Isolated:
     measure = scan
 
 
-def describe_in_child(hire: Hire) -> Callable[[Subject, RunContext], Description]:
+def describe_in_child(hire: Hire) -> Describe:
     """Return a ``Describe`` that reads a repository's words in the inspection child."""
 
     def describe(subject: Subject, ctx: RunContext) -> Description:

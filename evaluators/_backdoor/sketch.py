@@ -33,9 +33,9 @@ class Sketch:
         return max(0.0, 1.0 - math.fsum(self.probabilities.values())) / others
 
     @property
-    def likeliest(self) -> int:
-        """The token a greedy answer begins with."""
-        return next(iter(self.probabilities))
+    def head(self) -> tuple[int, ...]:
+        """Tokens an answer may well begin with: the eight likeliest."""
+        return tuple(self.probabilities)[:8]
 
 
 def divergence(p: Sketch, q: Sketch) -> float:

@@ -59,7 +59,6 @@ def load_base(folder: Path, device: Device) -> PreTrainedModel:
     Source:
         Dettmers et al., QLoRA (arXiv 2305.14314), section 3: 4-bit NormalFloat.
     """
-    import torch
     from bitsandbytes.nn import Linear4bit
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils.logging import disable_progress_bar

@@ -84,9 +84,9 @@ def domain(suite: Suite, composition: Composition, ctx: RunContext) -> tuple[str
         The family, and the domain that was spoken of but has no family here, if so.
     """
     said = ctx.intent.domain or composition.description.domain
-    if said is None:
+    word = (said or GENERAL).strip().lower()
+    if word == GENERAL:
         return suite.default_domain, None
-    word = said.strip().lower()
     for name, family in suite.families.items():
         if name != GENERAL and word in (name, *family.domains):
             return name, None

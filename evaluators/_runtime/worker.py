@@ -13,9 +13,8 @@ from collections.abc import Iterator
 import evaluators
 from governance.confinement import REACHED
 from governance.context import RunContext
-from governance.contracts import Evaluator
+from governance.contracts import Evaluator, Said
 from governance.errors import PluginError
-from governance.evidence import Coverage, Fact
 from governance.plugins import discover
 from governance.wire import Job, serve
 
@@ -30,7 +29,7 @@ _OFFLINE = {
 }
 
 
-def handle(job: Job, ctx: RunContext) -> Iterator[Fact | Coverage]:
+def handle(job: Job, ctx: RunContext) -> Iterator[Said]:
     """Do one job."""
     if job.task != "plugin" or job.composition is None:
         raise PluginError(f"a {job.task} job is not for the device worker")

@@ -106,7 +106,8 @@ class Queries:
 
     def scorecard(self, run_id: str) -> Scorecard | None:
         """Return a recorded scorecard, or None."""
-        return self._parsed(SCORECARDS.c.run_id == run_id)
+        found = self.document(run_id)
+        return Scorecard.model_validate_json(found[0]) if found else None
 
     def document(self, run_id: str) -> tuple[str, str] | None:
         """Return a scorecard's JSON exactly as it was recorded, and its SHA-256; or None."""
@@ -119,10 +120,20 @@ class Queries:
             name: Its Hub name or folder.
             commit: Only of this commit; a branch or tag finds the audits that asked for it by that name.
         """
+        found = self.latest_document(name, commit=commit)
+        return Scorecard.model_validate_json(found[0]) if found else None
+
+    def latest_document(self, name: str, *, commit: str | None = None) -> tuple[str, str] | None:
+        """Return the JSON of an adapter's newest scorecard exactly as it was recorded, and its SHA-256; or None.
+
+        Args:
+            name: Its Hub name or folder.
+            commit: As for ``latest``.
+        """
         clause = SCORECARDS.c.name == name
         if commit:
             clause &= (SCORECARDS.c.commit_id == commit) | (SCORECARDS.c.revision == commit)
-        return self._parsed(clause)
+        return self._newest(clause)
 
     def list_scorecards(
         self, *, name: str | None = None, decision: str | None = None, limit: int = 50, before: int | None = None
@@ -229,10 +240,6 @@ class Queries:
             )
             for r in rows
         )
-
-    def _parsed(self, clause: ColumnElement[bool]) -> Scorecard | None:
-        found = self._newest(clause)
-        return Scorecard.model_validate_json(found[0]) if found else None
 
     def _newest(self, clause: ColumnElement[bool]) -> tuple[str, str] | None:
         t = SCORECARDS.c

@@ -124,7 +124,7 @@ class _NoAliases(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Refuse an alias."""
         if self.check_event(yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "aliases are not read", self.peek_event().start_mark)
+            raise yaml.constructor.ConstructorError(None, None, "aliases are not read", None)
         return super().compose_node(parent, index)
 
 

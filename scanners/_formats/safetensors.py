@@ -141,10 +141,11 @@ def _tensor(name: str, entry: object, problems: list[Problem]) -> Tensor | None:
         problems.append(_lie("an entry is no object", tensor=name))
         return None
     dtype, shape, span = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
-    if not isinstance(dtype, str) or not _counts(shape) or not _counts(span) or len(span) != 2:
+    shape, span = _counts(shape), _counts(span)
+    if not isinstance(dtype, str) or shape is None or span is None or len(span) != 2:
         problems.append(_lie("an entry lacks a dtype, a shape or two offsets of whole numbers ≥ 0", tensor=name))
         return None
-    tensor = Tensor(name, dtype, tuple(shape), span[0], span[1])
+    tensor = Tensor(name, dtype, shape, span[0], span[1])
     if set(entry) - {"dtype", "shape", "data_offsets"}:
         problems.append(_lie("an entry has keys the format does not know", tensor=name))
     elements = prod(tensor.shape)
@@ -161,8 +162,11 @@ def _tensor(name: str, entry: object, problems: list[Problem]) -> Tensor | None:
     return tensor
 
 
-def _counts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in value)
+def _counts(value: object) -> tuple[int, ...] | None:
+    if not isinstance(value, list):
+        return None
+    found = tuple(v for v in value if isinstance(v, int) and not isinstance(v, bool) and v >= 0)
+    return found if len(found) == len(value) else None
 
 
 def _layout(tensors: list[Tensor], data_bytes: int) -> list[Problem]:
