@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -141,9 +142,7 @@ def compiled(source: Source, document: ModelPolicy, vocabulary: Vocabulary) -> t
     engine = CelEngine(document.spec.params)
     for index, variable in enumerate(document.spec.variables):
         site = _Site(source, ("spec", "variables", index, "expression"), variable.name)
-        expression = variable.expression
-        name = variable.name
-        _try(site, lambda e=expression, n=name: engine.variable(n, e), vocabulary, faults)
+        _try(site, partial(engine.variable, variable.name, variable.expression), vocabulary, faults)
     rules = [
         rule
         for index, written in enumerate(document.spec.rules)
@@ -183,15 +182,14 @@ def _rule(
     before = len(faults)
     base: Path = ("spec", "rules", index)
     site = _Site(source, (*base, "expression"), rule.id)
-    expression = _try(site, lambda: engine.compile(rule.expression, "bool"), vocabulary, faults)
+    expression = _try(site, partial(engine.compile, rule.expression, "bool"), vocabulary, faults)
     when = message = None
     if rule.when is not None:
-        text = rule.when
-        when = _try(_Site(source, (*base, "when"), f"{rule.id} (when)"), lambda: engine.compile(text, "bool"), vocabulary, faults)
+        site_of_when = _Site(source, (*base, "when"), f"{rule.id} (when)")
+        when = _try(site_of_when, partial(engine.compile, rule.when, "bool"), vocabulary, faults)
     if rule.message is not None:
-        said = rule.message
         site_of_message = _Site(source, (*base, "message"), f"{rule.id} (message)")
-        message = _try(site_of_message, lambda: engine.compile(said, "string"), vocabulary, faults, guards=True)
+        message = _try(site_of_message, partial(engine.compile, rule.message, "string"), vocabulary, faults, guards=True)
     if expression is None or len(faults) > before:
         return None
     return CompiledRule(rule=rule, expression=expression, when=when, message=message)

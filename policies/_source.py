@@ -82,11 +82,12 @@ class Source:
     def _refuse_tricks(self) -> None:
         depth = documents = 0
         for event in yaml.parse(self.text, Loader=yaml.SafeLoader):
-            place = Place(event.start_mark.line, event.start_mark.column)
+            mark = event.start_mark
+            place = Place(mark.line, mark.column) if mark else Place(0, 0)
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise self.error([Fault("P001", "anchors and aliases are not allowed: write the value out", place)])
-            if getattr(event, "tag", None):
-                raise self.error([Fault("P001", f"tags such as {event.tag} are not allowed", place)])
+            if tag := getattr(event, "tag", None):
+                raise self.error([Fault("P001", f"tags such as {tag} are not allowed", place)])
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             documents += isinstance(event, yaml.DocumentStartEvent)
             if depth > _MAX_DEPTH:
@@ -102,7 +103,7 @@ class Source:
             return [self._value(child, (*path, i)) for i, child in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
-        return node.value if node.style else _plain(str(node.value))
+        return str(node.value) if style else _plain(str(node.value))
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> Value:
         found: dict[str, Value] = {}

@@ -9,14 +9,14 @@ from fastapi.responses import StreamingResponse
 
 from api.rest.bodies import AuditRequest, AuditView, Runs, RunView, run_view
 from api.rest.documents import report_response
-from api.rest.problems import Refusal, described
+from api.rest.problems import Described, Refusal, described
 from api.rest.service import Here, Service
 from api.rest.stream import stream
 
 router = APIRouter(prefix="/v1/audits", tags=["audits"])
-_QUEUED = {200: {"model": RunView, "description": "The same audit is queued or at work already"}}
-_STREAM = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
-_REPORT = {200: {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}}
+_QUEUED: Described = {200: {"model": RunView, "description": "The same audit is queued or at work already"}}
+_STREAM: Described = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_REPORT: Described = {200: {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}}
 
 
 def view_of(here: Service, run_id: str) -> RunView:
@@ -32,7 +32,7 @@ def view_of(here: Service, run_id: str) -> RunView:
     return run_view(here.run(run_id), here.jobs.get(run_id), ahead=here.jobs.ahead_of(run_id))
 
 
-@router.post("", status_code=202, response_model=RunView, responses={**_QUEUED, **described()})
+@router.post("", status_code=202, response_model=RunView, responses=described(also=_QUEUED))
 def ask(asked: AuditRequest, here: Here, response: Response) -> RunView:
     """Ask for an audit. The same audit, still queued or at work, is not queued twice: it is returned with 200."""
     job, new = here.jobs.submit(asked.resolved(here))
@@ -55,7 +55,7 @@ def one(run_id: str, here: Here) -> AuditView:
     return AuditView(**dict(view_of(here, run_id)), scorecard=here.ledger.scorecard(run_id))
 
 
-@router.get("/{run_id}/events", response_class=StreamingResponse, responses={**_STREAM, **described(404)})
+@router.get("/{run_id}/events", response_class=StreamingResponse, responses=described(404, also=_STREAM))
 def follow(run_id: str, here: Here, request: Request, last_event_id: Annotated[int, Header(ge=0)] = 0) -> StreamingResponse:
     """Follow a run as server-sent events: state, check, progress, verdict, end. Last-Event-ID resumes without loss."""
     here.run(run_id)
@@ -72,7 +72,7 @@ def cancel(run_id: str, here: Here) -> RunView:
     return view_of(here, run_id)
 
 
-@router.get("/{run_id}/report", response_class=Response, responses={**_REPORT, **described(404, 406, 409)})
+@router.get("/{run_id}/report", response_class=Response, responses=described(404, 406, 409, also=_REPORT))
 def report(run_id: str, here: Here, format_id: Annotated[str, Query(alias="format")] = "json") -> Response:
     """Return the recorded scorecard as a document, in any format of `curator report`."""
     return report_response(here, run_id, format_id)

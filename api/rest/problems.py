@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -19,6 +20,8 @@ from api.web.render import page
 from governance.errors import CuratorError
 
 MEDIA_TYPE = "application/problem+json"
+#: FastAPI's own form: status → what the OpenAPI document says of it.
+Described = dict[int | str, dict[str, Any]]
 _TITLES = {
     400: "The request is malformed",
     401: "An access token is needed",
@@ -71,14 +74,16 @@ class Refusal(HTTPException):
         self.hint = hint
 
 
-def described(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """Return what the OpenAPI document says of the errors a route may answer with.
+def described(*statuses: int, also: Described | None = None) -> Described:
+    """Return what the OpenAPI document says of a route's answers beside its usual one.
 
     Args:
-        *statuses: Beside those any route may answer with.
+        *statuses: Errors, beside those any route may answer with.
+        also: Answers that are no errors.
     """
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    return {s: {"description": _TITLES[s], "content": {MEDIA_TYPE: schema}} for s in sorted({401, 403, 422, 503, *statuses})}
+    errors = sorted({401, 403, 422, 503, *statuses})
+    return {**(also or {}), **{s: {"description": _TITLES[s], "content": {MEDIA_TYPE: schema}} for s in errors}}
 
 
 def document(status: int, detail: str, *, hint: str = "", instance: str = "") -> dict[str, object]:

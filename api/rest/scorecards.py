@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field, StringConstraints
 
 from api.rest.documents import scorecard_response
-from api.rest.problems import Refusal, described
+from api.rest.problems import Described, Refusal, described
 from api.rest.service import Here
 from governance.ledger import ScorecardRow
 from governance.subject import Noun
@@ -17,7 +17,7 @@ from governance.verdict import SCHEMA_VERSION, Scorecard
 
 router = APIRouter(prefix="/v1", tags=["scorecards"])
 Part = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")]
-_JSON = {200: {"model": Scorecard}, 304: {"description": "Not changed since"}}
+_JSON: Described = {200: {"model": Scorecard}, 304: {"description": "Not changed since"}}
 
 
 class Filters(Noun):
@@ -49,7 +49,7 @@ def listed(here: Here, filters: Annotated[Filters, Query()], response: Response)
     return Scorecards(items=rows, next=following)
 
 
-@router.get("/scorecards/{run_id}", response_class=Response, responses={**_JSON, **described(404, 409)})
+@router.get("/scorecards/{run_id}", response_class=Response, responses=described(404, 409, also=_JSON))
 def one(run_id: str, here: Here, request: Request) -> Response:
     """Return one scorecard; it never changes."""
     found = here.ledger.document(run_id)
@@ -58,7 +58,7 @@ def one(run_id: str, here: Here, request: Request) -> Response:
     return scorecard_response(request, *found, forever=True)
 
 
-@router.get("/models/{owner}/{name}/scorecard", response_class=Response, responses={**_JSON, **described(404)})
+@router.get("/models/{owner}/{name}/scorecard", response_class=Response, responses=described(404, also=_JSON))
 def newest(owner: Part, name: Part, here: Here, request: Request, revision: str | None = None) -> Response:
     """Return the newest scorecard of a model; of one commit, branch or tag with `revision`."""
     found = here.ledger.latest_document(f"{owner}/{name}", commit=revision)

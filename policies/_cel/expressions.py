@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from governance.errors import PrerequisiteError
 from policies._cel.environment import EVIDENCE, LISTS, Facts, Types
@@ -169,7 +169,7 @@ class CelEngine:
         self._variables: dict[str, _CelProgram] = {}
         self._environment = self._new()
 
-    def _new(self) -> object:
+    def _new(self) -> Any:
         return self._cel.NewEnv(descriptor_pool=self._types.pool, variables=self._declared, extensions=[self._strings])
 
     def variable(self, name: str, expression: str) -> Program:
@@ -221,14 +221,14 @@ class CelEngine:
 
     def _compiled(self, expression: str) -> tuple[_CelProgram, object]:
         try:
-            compiled = self._environment.compile(expression)  # type: ignore[attr-defined] # the library has no types here
+            compiled = self._environment.compile(expression)
         except RuntimeError as error:
             raise NotCompiledError(self._faults(str(error), expression)) from None
         try:
             tree = decode(compiled.serialize())
         except ValueError as error:
             raise NotCompiledError((CompileFault("P101", str(error), 0),)) from None
-        program = _CelProgram(self._cel, self._environment, compiled, tree, reach(tree, self._trees))
+        program = _CelProgram(self._cel, compiled, tree, reach(tree, self._trees))
         return program, compiled.return_type()
 
     def _faults(self, said: str, expression: str) -> tuple[CompileFault, ...]:
@@ -266,19 +266,18 @@ class CelEngine:
 class _CelProgram:
     """One compiled expression."""
 
-    cel: object
-    environment: object
-    expression: object
+    cel: Any
+    expression: Any
     tree: Node
     reach: Reach
 
     def raw(self, data: Data) -> object:
         """Return the value as the library gives it, or Unknown."""
         try:
-            value = self.expression.eval(data.activation)  # type: ignore[attr-defined] # the library has no types here
+            value = self.expression.eval(data.activation)
         except RuntimeError as error:
             return Unknown(_said(str(error)))
-        if value.type() == self.cel.Type.ERROR:  # type: ignore[attr-defined] # likewise
+        if value.type() == self.cel.Type.ERROR:
             return Unknown(_said(str(value.value())))
         return value.value()
 

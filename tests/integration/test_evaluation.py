@@ -38,7 +38,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _forget() -> Iterator[None]:
+def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One thread, because threads that wait for each other on a busy machine cost more than so small a model; no leftovers."""
+    monkeypatch.setattr(device, "cpu_count", lambda: 1)
     yield
     residents._HOMES.clear()
 
