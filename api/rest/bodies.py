@@ -73,7 +73,7 @@ class AuditRequest(Noun):
 
 def parsed(text: str) -> ArtifactRef:
     """Return a reference as written by hand; what begins like a path is a folder, everything else a Hub name."""
-    if text.startswith(("/", ".", "~")):
+    if text.startswith(("/", ".")):
         return ArtifactRef(source=SourceKind.LOCAL, name=text)
     name, _, revision = text.removeprefix("hub:").partition("@")
     return ArtifactRef(source=SourceKind.HUB, name=name, revision=revision or None)

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlencode
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import Field, ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from api.rest.audits import cancel, view_of
 from api.rest.bodies import AuditRequest
@@ -46,8 +47,7 @@ def fleet(here: Here, shown: Annotated[Shown, Query()]) -> Response:
 async def ask(here: Here, request: Request) -> Response:
     """Take the form of the first page and go to the run."""
     form = {k: v[0].strip() for k, v in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
-    asked = _asked(form)
-    job, _ = here.jobs.submit(asked.resolved(here))
+    job, _ = await run_in_threadpool(here.jobs.submit, _asked(form).resolved(here))
     return RedirectResponse(f"/audits/{job.run_id}", status_code=303)
 
 
