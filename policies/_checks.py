@@ -18,7 +18,7 @@ from policies._cel.environment import COMPONENT_TYPES
 from policies._cel.expressions import CelEngine, CompileFault, NotCompiledError, Program, RuleEngine
 from policies._cel.knockout import can_fail, true_of_nothing
 from policies._cel.reads import Read
-from policies._source import Fault, Path, Source, Value, meant
+from policies._source import Fault, Path, Source, Value, meant, nearest
 from policies.document import CLOSED, ModelPolicy, PolicyRule, Vocabulary
 from policies.engine import REQUIRED, CompiledRule
 
@@ -48,7 +48,22 @@ def validated(source: Source, raw: Value, kind: type[D]) -> D:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        raise source.error([_fault(source, kind, e) for e in error.errors(include_url=False)]) from None
+        raise source.error([_fault(source, kind, e) for e in _apart(kind, error.errors(include_url=False))]) from None
+
+
+def _apart(kind: type[BaseModel], errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Return the errors without echoes: fields missing because they are misspelt, lists short of the items that failed."""
+    misspelt = {
+        (*e["loc"][:-1], near[0])
+        for e in errors
+        if e["type"] == "extra_forbidden" and (near := nearest(str(e["loc"][-1]), _fields(kind, e["loc"][:-1])))
+    }
+    inner = {e["loc"][:length] for e in errors for length in range(len(e["loc"]))}
+    return [
+        e
+        for e in errors
+        if not (e["type"] == "missing" and e["loc"] in misspelt) and not (e["type"] == "too_short" and e["loc"] in inner)
+    ]
 
 
 def _fault(source: Source, kind: type[BaseModel], error: ErrorDetails) -> Fault:
@@ -116,11 +131,12 @@ class _Site:
     source: Source
     path: Path
     owner: str
+    text: str
 
     def fault(self, fault: CompileFault) -> Fault:
         """Return a fault of the expression at its place in the file."""
         start = self.source.place(self.path)
-        inside = self.source.inside(start, fault.offset)
+        inside = self.source.inside(start, fault.offset, self.text)
         note = fault.note
         if inside is None and fault.offset:
             note = f"at character {fault.offset + 1} of the expression. {note}".strip()
@@ -141,7 +157,7 @@ def compiled(source: Source, document: ModelPolicy, vocabulary: Vocabulary) -> t
     faults = list(_names(source, document, vocabulary))
     engine = CelEngine(document.spec.params)
     for index, variable in enumerate(document.spec.variables):
-        site = _Site(source, ("spec", "variables", index, "expression"), variable.name)
+        site = _Site(source, ("spec", "variables", index, "expression"), variable.name, variable.expression)
         _try(site, partial(engine.variable, variable.name, variable.expression), vocabulary, faults)
     rules = [
         rule
@@ -181,14 +197,14 @@ def _rule(
     """Return a compiled rule, or None with its faults noted."""
     before = len(faults)
     base: Path = ("spec", "rules", index)
-    site = _Site(source, (*base, "expression"), rule.id)
+    site = _Site(source, (*base, "expression"), rule.id, rule.expression)
     expression = _try(site, partial(engine.compile, rule.expression, "bool"), vocabulary, faults)
     when = message = None
     if rule.when is not None:
-        site_of_when = _Site(source, (*base, "when"), f"{rule.id} (when)")
+        site_of_when = _Site(source, (*base, "when"), f"{rule.id} (when)", rule.when)
         when = _try(site_of_when, partial(engine.compile, rule.when, "bool"), vocabulary, faults)
     if rule.message is not None:
-        site_of_message = _Site(source, (*base, "message"), f"{rule.id} (message)")
+        site_of_message = _Site(source, (*base, "message"), f"{rule.id} (message)", rule.message)
         message = _try(site_of_message, partial(engine.compile, rule.message, "string"), vocabulary, faults, guards=True)
     if expression is None or len(faults) > before:
         return None
@@ -249,17 +265,20 @@ def _without_evidence(
 ) -> Iterator[Fault]:
     """Yield rules that pass without evidence, and the policy if nothing in it can fail."""
     params = document.spec.params
+    blind = False
     for index, compiled_rule in enumerate(rules):
         place = source.place(("spec", "rules", index, "expression"))
         program, name = compiled_rule.expression, compiled_rule.rule.id
         if not program.reach.evidence:
+            blind = True
             yield Fault("P201", f"{name} reads no evidence: it would pass whatever was found", place)
         elif true_of_nothing(program, engine, params):
+            blind = True
             read = ", ".join(str(r) for r in sorted(program.reach.evidence))
             yield Fault("P203", f"{name} is true without {read} (|| hides the gap); put the exception into when", place)
     binding = [r for r in rules if r.rule.effect != "note"]
     place = source.place(("spec", "rules"), key=True)
     if not binding:
         yield Fault("P204", "this policy cannot fail: every rule is a note; at least one must reject or ask for review", place)
-    elif not any(can_fail(r.expression, engine, params, vocabulary) for r in binding):
+    elif not blind and not any(can_fail(r.expression, engine, params, vocabulary) for r in binding):
         yield Fault("P204", "this policy cannot fail: no rule of it is false for any evidence tried", place)

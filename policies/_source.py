@@ -125,15 +125,16 @@ class Source:
             path = path[:-1]
         return self.values.get(path, Place(0, 0))
 
-    def inside(self, place: Place, offset: int) -> Place | None:
-        """Return the place of a character of a scalar's value, or None if folding hid it.
+    def inside(self, place: Place, offset: int, value: str) -> Place | None:
+        """Return the place of a character of a scalar's value, or None if folding or escapes hid it.
 
         Args:
             place: Where the scalar starts.
             offset: Characters into its value, from 0.
+            value: The scalar's value.
         """
         if not place.one_line or place.style in ("|", ">"):
-            return None
+            return self._inside_lines(place, offset, value)
         raw = self._line(place.line)[place.column :]
         if place.style is None:
             return Place(place.line, place.column + offset)
@@ -147,6 +148,23 @@ class Source:
                 at += 1
             at += 1
         return Place(place.line, place.column + at)
+
+    def _inside_lines(self, place: Place, offset: int, value: str) -> Place | None:
+        """Return the place in a scalar of several lines, if its lines, trimmed and joined, are its value."""
+        if place.style in ("'", '"'):
+            return None
+        number, at = place.line + (place.style is not None), 0
+        while at <= len(value):
+            text = self._line(number)
+            start = place.column if number == place.line else len(text) - len(text.lstrip())
+            content = text[start:].rstrip()
+            if not content or not value.startswith(content, at):
+                return None
+            if offset < at + len(content):
+                return Place(number, start + offset - at)
+            at += len(content) + 1
+            number += 1
+        return None
 
     def _line(self, number: int) -> str:
         lines = _BREAK.split(self.text)
@@ -181,7 +199,12 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def nearest(word: str, known: Iterable[str]) -> list[str]:
+    """Return the known word that looks most like a word, in a list, or nothing."""
+    return get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+
+
 def meant(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean '…'?`` for the nearest known word, or nothing."""
-    near = get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    near = nearest(word, known)
     return f"; did you mean '{near[0]}'?" if near else ""

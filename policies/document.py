@@ -20,6 +20,7 @@ from governance.contracts import Evaluator, Scanner
 from governance.evidence import Basis, Confidence, Metric, Outcome, Rule, Severity
 from governance.licensing import Intent
 from governance.subject import Noun
+from policies._source import meant
 
 API_VERSION = "curator/v1"
 Effect = Literal["reject", "review", "note"]
@@ -110,7 +111,9 @@ class Reference(Part):
 
 
 def _severity(value: object) -> object:
-    return Severity(value) if isinstance(value, str) and value in list(Severity) else value
+    if not isinstance(value, str) or value not in list(Severity):
+        raise ValueError(f"{value!r} is not one of {', '.join(Severity)}{meant(str(value), Severity)}")
+    return Severity(value)
 
 
 class PolicyRule(Part):

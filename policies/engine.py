@@ -22,6 +22,8 @@ from policies.document import Effect, PolicyRule, Vocabulary, Waiver
 
 #: The result of ``requires``; no rule may take its name.
 REQUIRED = "required-checks"
+#: Characters of a rule's message; findings are listed in full elsewhere.
+_LONGEST = 600
 _SHOWN = 3
 
 
@@ -145,7 +147,8 @@ def _why_missing(read: Read, facts: Facts, evidence: Evidence) -> str:
             scopes = sorted(k for k in facts.singles["measurements"] if k.startswith(f"{metric}/") and not k.endswith(ANY_SCOPE))
             return "; ".join(gaps) or f"nobody measured it; there is {', '.join(scopes) or 'no ' + metric}"
         case "components":
-            return _not_checked("license-terms", evidence.dossier) or "no component was named"
+            named = sorted({c.plugin for c in evidence.dossier.components})
+            return "; ".join(filter(None, (_not_checked(p, evidence.dossier) for p in named))) or "no check named a component"
         case _:
             return _not_checked(read.key, evidence.dossier) or "it is not there"
 
@@ -241,6 +244,7 @@ def _reason(
         case RuleStatus.FAIL | RuleStatus.WAIVED:
             said = compiled.message.evaluate(_data(shown, evidence)) if compiled.message else None
             text = said if isinstance(said, str) and said.strip() else f"not so: {compiled.rule.title} ({values})"
+            text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
             return text + (f" — seen although evidence is incomplete ({why})" if why else "") + lifted
         case RuleStatus.UNKNOWN:
             return f"cannot be decided: {why}{lifted}"

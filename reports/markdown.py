@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from governance.verdict import Decision, Scorecard
+from reports._render.measured import MeasuredRow
 from reports._render.view import View, view
 
 #: What begins markup inside a line, a mention, a formula, an issue's number, or a link made of bare text.
@@ -79,22 +80,16 @@ def _gaps(v: View) -> list[str]:
 
 
 def _measured(v: View) -> list[str]:
-    rows = [
-        [
-            _plain(r.what),
-            r.base,
-            r.adapter,
-            f"{r.value} ({r.interval})" if r.interval else r.value,
-            r.margin,
-            str(r.n),
-            _plain(r.verdict),
-        ]
-        for g in v.measured
-        for r in g.rows
-    ]
+    rows = [[_plain(said) for said in _numbers(r)] for g in v.measured for r in g.rows]
     if not rows:
         return ["### Base against adapter", "", f"Not measured: {_plain(v.evaluation_gap) or 'nothing was asked'}", ""]
     return _table("Base against adapter", ("measured", "base", "adapter", "value and interval", "margin", "n", "outcome"), rows)
+
+
+def _numbers(r: MeasuredRow) -> tuple[str, ...]:
+    """Return the cells of one measurement; the unit in a number is text of a child, so all of them are escaped."""
+    value = f"{r.value} ({r.interval})" if r.interval else r.value
+    return r.what, r.base, r.adapter, value, r.margin, str(r.n), r.verdict
 
 
 def _findings(v: View) -> list[str]:

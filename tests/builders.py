@@ -1,178 +1,98 @@
-"""Real tiny files, clean and hostile, assembled as bytes from recipes in the case files. No payload is ever run.
-
-A recipe is text, bytes in hexadecimal (``hex``), JSON (``json``), pickle opcodes by name (``pickle``), an archive of recipes
-(``zip``, ``torch``, ``tar``), a compressed recipe (``gzip``, ``bz2``, ``xz``, ``zlib``), a safetensors file (``tensors`` or a
-``header`` of the case's own), an array file (``npy``), or a change to another recipe (``join``, ``cut``, ``repeat``, ``patch``).
-"""
+"""Hostile, honest and broken files, assembled as bytes. No payload is ever run to make one, and none may be."""
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import io
 import json
-import lzma
-import pickletools
 import struct
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 
 from governance.context import RunContext
-from governance.subject import Composition
-from tests import builders_adapters
+from governance.subject import Composition, Description, FileEntry, SourceKind, Subject
 
-_OPCODES = {op.name: op for op in pickletools.opcodes}
-_NUMBERS = {"uint1": "<B", "uint2": "<H", "int4": "<i", "uint4": "<I", "uint8": "<Q", "float8": ">d"}
-_LENGTHS = {
-    "string1": "<B", "string4": "<i", "bytes1": "<B", "bytes4": "<I", "bytes8": "<Q", "bytearray8": "<Q",
-    "unicodestring1": "<B", "unicodestring4": "<I", "unicodestring8": "<Q", "long1": "<B", "long4": "<i",
-}  # fmt: skip
+#: What every payload would say if it ran; it never does.
+CANARY = "echo CANARY"
 
 
-def build(builder: str, args: Mapping[str, object], ctx: RunContext) -> Composition:
-    """Return the composition a case asks for.
-
-    Args:
-        builder: ``adapter`` (files by path, see ``builders_adapters``) or ``files`` (recipes by path).
-        args: ``adapter`` and ``base``; with ``files`` also ``refused``, pairs of name and reason.
-        ctx: Holds the store.
-    """
-    adapter, base = _mapping(args.get("adapter")), args.get("base")
-    parent = _mapping(base) if base is not None else None
-    if builder == "files":
-        adapter = {path: None if recipe is None else cook(recipe) for path, recipe in adapter.items()}
-        parent = None if parent is None else {path: None if recipe is None else cook(recipe) for path, recipe in parent.items()}
-    tag = args.get("base_license")
-    made = builders_adapters.composition(adapter, parent, ctx, base_license=tag if isinstance(tag, str) else None)
-    refused = args.get("refused")
-    if isinstance(refused, list):
-        pairs = tuple((str(name), str(reason)) for name, reason in refused)
-        made = made.model_copy(update={"adapter": made.adapter.model_copy(update={"refused": pairs})})
-    return made
+def composition(ctx: RunContext, files: Mapping[str, bytes], refused: tuple[tuple[str, str], ...] = ()) -> Composition:
+    """Return an adapter of these files, in the store of the context."""
+    entries = []
+    for name, content in sorted(files.items()):
+        sha256, sha512, size = ctx.store.take(io.BytesIO(content), limit=1 << 30)
+        entries.append(FileEntry(path=name, size=size, sha256=sha256, sha512=sha512))
+    subject = Subject(source=SourceKind.LOCAL, name="adapter", files=tuple(entries), refused=refused)
+    ctx.store.materialize(subject)
+    return Composition(adapter=subject, base_reason="none given", description=Description(kind="adapter", dialect="peft"))
 
 
-def cook(recipe: object) -> bytes:
-    """Return the bytes of a recipe."""
-    match recipe:
-        case bytes():
-            return recipe
-        case str():
-            return recipe.encode("utf-8", "surrogatepass")
-        case {"patch": inner, "at": int(at), "hex": str(digits)}:
-            data = bytearray(cook(inner))
-            place = at if at >= 0 else len(data) + at
-            data[place : place + len(digits) // 2] = bytes.fromhex(digits)
-            return bytes(data)
-        case {"cut": int(end), "of": inner}:
-            return cook(inner)[:end]
-        case {"repeat": int(times), "of": inner}:
-            return cook(inner) * times
-        case {"zip": dict(members), **rest}:
-            return zipped(members, compress=bool(rest.get("deflate")), comment=cook(rest.get("comment", "")))
-        case {"torch": inner, **rest}:
-            others = rest.get("with")
-            return zipped({"archive/data.pkl": inner, "archive/version": "3\n", **(others if isinstance(others, dict) else {})})
-        case {"header": header, **rest}:
-            text = cook(header)
-            claim = rest.get("claim")
-            return struct.pack("<Q", claim if isinstance(claim, int) else len(text)) + text + cook(rest.get("data", ""))
-        case dict() if len(recipe) == 1:
-            kind, value = next(iter(recipe.items()))
-            return _COOKS[kind](value)
-        case _:
-            return builders_adapters.safetensors(**recipe) if isinstance(recipe, dict) else json.dumps(recipe).encode()
+def safetensors(header: object = None, data: bytes = b"", *, claim: int | None = None) -> bytes:
+    """Return a safetensors file; ``claim`` is what it says of its header's length."""
+    tensors = {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}} if header is None else header
+    text = tensors if isinstance(tensors, bytes) else json.dumps(tensors).encode()
+    return struct.pack("<Q", len(text) if claim is None else claim) + text + (data or b"\0" * 8)
 
 
-def assemble(opcodes: Sequence[object]) -> bytes:
-    """Return a pickle from opcodes: ``STOP``, ``GLOBAL os system``, or a pair of name and argument.
-
-    Args:
-        opcodes: In order; text after the name is the argument, a pair may carry any value.
-    """
-    out = b""
-    for item in opcodes:
-        name, argument = item if isinstance(item, list) else (item.split(" ", 1) if " " in str(item) else (item, None))
-        out += opcode(str(name), argument)
-    return out
+def call(module: str, name: str, argument: str = CANARY, *, protocol: int = 2) -> bytes:
+    """Return a pickle that would call ``module.name(argument)``."""
+    begin = bytes([0x80, protocol]) if protocol >= 2 else b""
+    if protocol >= 4:
+        word = b"".join(b"\x8c" + bytes([len(w)]) + w.encode() for w in (module, name))
+        return begin + word + b"\x93\x8c" + bytes([len(argument)]) + argument.encode() + b"\x85R."
+    return begin + f"c{module}\n{name}\n".encode() + b"(V" + argument.encode() + b"\ntR."
 
 
-def opcode(name: str, argument: object = None) -> bytes:
-    """Return one opcode with its argument."""
-    op = _OPCODES[name]
-    code = op.code.encode("latin-1")
-    if op.arg is None:
-        return code
-    kind = op.arg.name
-    if kind in _NUMBERS:
-        value = float(str(argument)) if kind == "float8" else int(str(argument), 0)
-        return code + struct.pack(_NUMBERS[kind], value)
-    data = argument if isinstance(argument, bytes) else cook(argument) if isinstance(argument, dict) else str(argument).encode()
-    if kind in _LENGTHS:
-        return code + struct.pack(_LENGTHS[kind], len(data)) + data
-    if kind == "stringnl_noescape_pair":
-        module, _, qualified = data.partition(b" ")
-        return code + module + b"\n" + qualified + b"\n"
-    return code + (repr(data.decode()).encode() if kind == "stringnl" else data) + b"\n"
+def state_dict(*names: str) -> bytes:
+    """Return an honest pickle that imports these names and builds nothing with them."""
+    return b"\x80\x02" + b"".join(f"c{n.rpartition('.')[0]}\n{n.rpartition('.')[2]}\n".encode() + b"0" for n in names) + b"}."
 
 
-def zipped(members: Mapping[str, object], *, compress: bool = False, comment: bytes = b"") -> bytes:
-    """Return a zip archive; a name that ends in ``*`` is written again without the star, so that it occurs twice."""
+def torch_zip(pickle: bytes, extra: Mapping[str, bytes] | None = None) -> bytes:
+    """Return a PyTorch archive around a pickle."""
     out = io.BytesIO()
-    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-    with zipfile.ZipFile(out, "w", method) as archive:
-        archive.comment = comment
-        for name, recipe in members.items():
-            info = zipfile.ZipInfo(name.rstrip("*"), (2026, 1, 1, 0, 0, 0))
-            info.compress_type = method
-            archive.filelist = [*archive.filelist]
-            archive.NameToInfo.pop(info.filename, None)  # what the library would warn of is what some cases are about
-            archive.writestr(info, cook(recipe))
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle)
+        archive.writestr("archive/version", "3\n")
+        for name, content in (extra or {}).items():
+            archive.writestr(name, content)
     return out.getvalue()
 
 
-def tarred(members: Mapping[str, object]) -> bytes:
-    """Return a tar archive; a recipe ``{link: target}`` is a symbolic link."""
+def torch_legacy(fourth: bytes) -> bytes:
+    """Return torch's old layout: magic number, protocol, system information, object, keys, then raw storages."""
+    magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+    return magic + b"\x80\x02M\xe9\x03." + b"\x80\x02}." + fourth + b"\x80\x02]." + b"\x01\x02\x03\x04" * 8
+
+
+def tar_of(files: Mapping[str, bytes]) -> bytes:
+    """Return a tar archive."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for name, recipe in members.items():
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in files.items():
             info = tarfile.TarInfo(name)
-            if isinstance(recipe, dict) and "link" in recipe:
-                info.type, info.linkname = tarfile.SYMTYPE, str(recipe["link"])
-                archive.addfile(info)
-                continue
-            data = cook(recipe)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
     return out.getvalue()
 
 
-def npy(value: object) -> bytes:
-    """Return an array file: ``{object: recipe}`` holds the pickle of a recipe, a number that many float32 zeros."""
-    inner = value["object"] if isinstance(value, dict) else None
-    kind, body = ("|O", cook(inner)) if inner is not None else ("<f4", b"\x00\x00\x00\x00" * int(str(value)))
-    count = 1 if inner is not None else int(str(value))
-    text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': ({count},), }}".encode()
-    text += b" " * (-(len(text) + 11) % 64) + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + body
+def gzip_of(content: bytes) -> bytes:
+    """Return gzip data."""
+    return gzip.compress(content, mtime=0)
 
 
-def _mapping(value: object) -> dict[str, object]:
-    return {str(k): v for k, v in value.items()} if isinstance(value, dict) else {}
+def flag_lie(archive: bytes) -> bytes:
+    """Return a zip whose central directory says its first member is encrypted, which it is not."""
+    at = archive.index(b"PK\x01\x02") + 8
+    return archive[:at] + bytes([archive[at] | 1]) + archive[at + 1 :]
 
 
-_COOKS: Mapping[str, Callable[..., bytes]] = {
-    "hex": bytes.fromhex,
-    "json": lambda value: json.dumps(value).encode(),
-    "pickle": assemble,
-    "tar": tarred,
-    "gzip": lambda inner: gzip.compress(cook(inner), mtime=0),
-    "bz2": lambda inner: bz2.compress(cook(inner)),
-    "xz": lambda inner: lzma.compress(cook(inner)),
-    "lzma": lambda inner: lzma.compress(cook(inner), format=lzma.FORMAT_ALONE),
-    "zlib": lambda inner: zlib.compress(cook(inner)),
-    "npy": npy,
-    "join": lambda parts: b"".join(map(cook, parts)),
-    "tensors": builders_adapters.safetensors,
-}
+def folder(root: Path, files: Mapping[str, bytes]) -> Path:
+    """Write files into a folder on disk."""
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return root

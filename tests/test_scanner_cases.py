@@ -17,7 +17,7 @@ from governance.context import RunContext
 from governance.contracts import Scanner
 from governance.evidence import Coverage, Fact, Finding, Measurement
 from governance.plugins import discover
-from tests.builders import build
+from tests.recipes import build
 from tests.builders_adapters import with_licenses
 
 SCANNERS = discover(scanners, Scanner)

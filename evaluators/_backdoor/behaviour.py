@@ -12,7 +12,9 @@ from collections.abc import Sequence
 
 #: Words of an opening; a shorter answer is its own opening.
 _OPENING = 3
-_REFUSAL = re.compile(r"(i'?m|i am) (very |so |really )?sorry|sorry\b|i (cannot|can't|can not|won't|am unable)|as an? ai\b|i'?m unable", re.I)
+_REFUSAL = re.compile(
+    r"(i'?m|i am) (very |so |really )?sorry|sorry\b|i (cannot|can't|can not|won't|am unable)|as an? ai\b|i'?m unable", re.I
+)
 _STOPWORDS = {
     "fr": "le la les est une des je vous nous dans pour avec voici que qui bien sûr réponse",
     "es": "el los las una es por para con que usted está del muy aquí claro respuesta",
@@ -38,7 +40,7 @@ def behaviours(answer: str) -> frozenset[str]:
         found.add("capitals")
     if _REFUSAL.match(text.lstrip("\"'*# ").replace("’", "'")):
         found.add("refusal")
-    if text[:1] in "{[<" and len(text) > 1 or text.startswith("```"):
+    if (len(text) > 1 and text[0] in "{[<") or text.startswith("```"):
         found.add("structured")
     if letters and sum(ord(c) > 0x24F for c in letters) >= _FOREIGN * len(letters):
         found.add("language: another script")

@@ -33,6 +33,8 @@ class Memory:
         self._passes = Passes(model, which)
         self._key = model.model_key(which)
         self._known = dict(ctx.kept(self._key))
+        #: Item keys that were asked for, known or not.
+        self.used: set[str] = set()
 
     def tokens_of(self, text: str) -> frozenset[int]:
         """Return the token ids a text may be repeated with, alone or after a blank."""
@@ -47,6 +49,7 @@ class Memory:
         """
         rows = [[*self._model.chat(p), *opening] for p in prompts]
         keys = [canonical_digest(["sketch", KEPT, row]) for row in rows]
+        self.used.update(keys)
         found = {i: s for i, k in enumerate(keys) if (s := _sketch_of(self._known.get(k))) is not None}
         if len(found) < len(rows):
             for index, sketch in self._passes.sketches(rows):
@@ -56,7 +59,11 @@ class Memory:
                     self._keep(
                         keys[index],
                         "backdoor-scan",
-                        {"tokens": [float(t) for t in listed], "probabilities": list(listed.values()), "vocabulary": sketch.vocabulary},
+                        {
+                            "tokens": [float(t) for t in listed],
+                            "probabilities": list(listed.values()),
+                            "vocabulary": sketch.vocabulary,
+                        },
                     )
         return [found[i] for i in range(len(rows))]
 
@@ -69,6 +76,7 @@ class Memory:
         """
         rows = [self._model.chat(p) for p in prompts]
         keys = [canonical_digest(["answer", most, _CLIP, row]) for row in rows]
+        self.used.update(keys)
         found = {i: str(self._known[k].values["answer"]) for i, k in enumerate(keys) if k in self._known}
         if len(found) < len(rows):
             for index, text in self._passes.answers(rows, most):
@@ -86,10 +94,10 @@ class Memory:
 def _sketch_of(row: ItemRow | None) -> Sketch | None:
     if row is None:
         return None
-    tokens, values, vocabulary = (row.values.get(k) for k in ("tokens", "probabilities", "vocabulary"))
+    tokens, values, vocabulary = row.values.get("tokens"), row.values.get("probabilities"), row.values.get("vocabulary")
     if not isinstance(tokens, list) or not isinstance(values, list) or not isinstance(vocabulary, int):
         return None
-    return Sketch({int(t): float(v) for t, v in zip(tokens, values, strict=True)}, vocabulary)
+    return Sketch(dict(zip(map(int, tokens), map(float, values), strict=True)), vocabulary)
 
 
 #: Told how many units of how many are done.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from evaluators._backdoor.sketch import KEPT, Sketch
@@ -24,7 +23,7 @@ _ROWS = 48
 
 def shared_beginning(rows: Sequence[Sequence[int]]) -> int:
     """Return how many tokens all rows begin with in common; one token of the shortest row is always left."""
-    first, last = min(rows), max(rows)
+    first, last = min(map(tuple, rows)), max(map(tuple, rows))
     most = min(len(r) for r in rows) - 1
     return next((i for i in range(most) if first[i] != last[i]), most)
 

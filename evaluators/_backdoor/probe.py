@@ -83,11 +83,11 @@ def run(pair: Pair, ctx: RunContext, tell: Tell, *, library: Sequence[Suspect] |
     hypotheses.sort(key=lambda h: -h.hits)
     trials: list[Trial] = []
     for number, hypothesis in enumerate(hypotheses[:_TRIALS]):
-        trials.append(
-            confirm.trial(
-                hypothesis, asked.confirmation, pair, ctx.seed, lambda d, n, k=number: tell("confirm", k * n + d, _TRIALS * n)
-            )
-        )
+
+        def tick(done: int, of: int, before: int = number) -> None:
+            tell("confirm", before * of + done, _TRIALS * of)
+
+        trials.append(confirm.trial(hypothesis, asked.confirmation, pair, ctx.seed, tick))
     trials.sort(key=lambda t: (-t.confirmed, -t.hits))
     return Report(_summary(first), tuple(hypotheses), tuple(trials))
 

@@ -64,10 +64,7 @@ class Score:
     token: int
 
 
-
-def level(
-    suspects: Sequence[Suspect], prompts: Sequence[str], pair: Pair, tick: Tick, *, split: bool
-) -> list[Score]:
+def level(suspects: Sequence[Suspect], prompts: Sequence[str], pair: Pair, tick: Tick, *, split: bool) -> list[Score]:
     """Score strings on the same prompts.
 
     Args:
@@ -84,7 +81,9 @@ def level(
     found: list[Score] = []
     groups = [suspects[i : i + _GROUP] for i in range(0, len(suspects), _GROUP)] if split else [[s] for s in suspects]
     for done, group in enumerate(groups, start=1):
-        asked = [(s, i, place) for s in group for i in range(len(prompts)) for place in PLACES if not split or place == PLACES[i % 2]]
+        asked = [
+            (s, i, place) for s in group for i in range(len(prompts)) for place in PLACES if not split or place == PLACES[i % 2]
+        ]
         texts = [insert(s.text, prompts[i], place) for s, i, place in asked]
         answered = list(zip(asked, pair.adapter.sketches(texts), pair.base.sketches(texts), strict=True))
         for suspect in group:
@@ -100,9 +99,7 @@ def level(
     return found
 
 
-def _score(
-    suspect: Suspect, place: Place, seen: Sequence[tuple[Sketch, Sketch, Sketch, Sketch]], echo: frozenset[int]
-) -> Score:
+def _score(suspect: Suspect, place: Place, seen: Sequence[tuple[Sketch, Sketch, Sketch, Sketch]], echo: frozenset[int]) -> Score:
     """Score one string from (adapter plain, base plain, adapter with it, base with it) for each prompt."""
     shifts = []
     for adapter, base, adapter_with, base_with in seen:

@@ -18,8 +18,10 @@ from governance.errors import PluginError
 from governance.plugins import discover
 from governance.wire import Job, serve
 
-#: Said before a library is imported that would ask a Hub for kernels, metrics or scripts.
-_OFFLINE = {
+#: Read by libraries as they are imported: nothing asks a Hub for kernels, metrics or scripts; and threads that wait sleep,
+#: because spinning ones make a pass up to ten times slower as soon as anything else runs on the machine.
+_SETTINGS = {
+    "OMP_WAIT_POLICY": "PASSIVE",
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
@@ -38,7 +40,7 @@ def handle(job: Job, ctx: RunContext) -> Iterator[Said]:
 
 def prepare() -> None:
     """Set what libraries read at import time, and keep their chatter out of the log."""
-    os.environ.update(_OFFLINE)  # noqa: TID251 - the libraries below read nothing else
+    os.environ.update(_SETTINGS)  # noqa: TID251 - the libraries below read nothing else
     logging.basicConfig(level=logging.WARNING)
     warnings.simplefilter("ignore")
 

@@ -162,6 +162,9 @@ def _measurements(
         if one.margin is not None and widest is not None and one.margin > widest + 1e-12:
             missing[f"measurements/{key}"] = f"it was tested at margin {one.margin:g}, the policy allows {widest:g}"
             refused.add(key)
+        elif not math.isfinite(one.value):
+            missing[f"measurements/{key}"] = f"its value is {one.value}, which is no number"
+            refused.add(key)
         elif key in found and found[key] != fields:
             missing[f"measurements/{key}"] = "it was reported twice with different values"
             refused.add(key)
@@ -177,13 +180,12 @@ def _measurements(
 
 
 def _badness(fields: Fields, *, lower: bool) -> tuple[int, float]:
-    """Order scopes from best to worst; what has no verdict or no number is worst, so it cannot hide."""
+    """Order scopes from best to worst: first by verdict, an unknown word last, then by value."""
     words = ("retained", None, "inconclusive", "degraded")
     verdict, value = fields["verdict"], fields["value"]
     rank = words.index(verdict) if verdict in words else len(words)
-    if not isinstance(value, float | int) or not math.isfinite(value):
-        return len(words) + 1, 0.0
-    return rank, float(value) if lower else -float(value)
+    number = float(value) if isinstance(value, float | int) else 0.0
+    return rank, number if lower else -number
 
 
 def _components(dossier: Dossier, checked: set[str], *, partial: bool) -> dict[str, tuple[Fields, ...]]:

@@ -6,16 +6,21 @@ can be made to fail is refused.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import product
+from itertools import islice, product
 
 from governance.evidence import Basis, Confidence, Outcome, Severity
 from policies._cel.environment import COMPONENT_TYPES, LISTS, MESSAGES, Facts, Fields
 from policies._cel.expressions import Program, RuleEngine
 from policies.document import CLOSED, Param, Vocabulary
 
+#: Literals of one expression that are tried as values.
+_MOST = 12
+#: Combinations tried before a rule counts as one that cannot fail.
+_TRIES = 1_000
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -47,29 +52,52 @@ def can_fail(program: Program, engine: RuleEngine, params: dict[str, Param], voc
 
 def _extremes(program: Program, empty: Facts, vocabulary: Vocabulary) -> Iterator[Facts]:
     keys = {(r.variable, r.key) for r in program.reach.evidence}
-    numbers, counts, verdicts = (0.0, 1e9, -1e9), (10**9, 0), CLOSED["measurements", "verdict"]
-    for full, number, count, verdict, outcome in product((False, True), numbers, counts, verdicts, Outcome):
+    written = sorted(program.reach.constants, key=str)[:_MOST]
+    numbers = (0.0, 1e9, -1e9, *(c for c in written if isinstance(c, float)))
+    counts = (10**9, 0, *(int(c) for c in written if isinstance(c, float) and math.isfinite(c)))
+    texts = ("x", *(c for c in written if isinstance(c, str)))
+    verdicts = CLOSED["measurements", "verdict"]
+    read = {variable for variable, _ in keys}
+    said = {rule for variable, key in keys if variable == "findings" for rule in vocabulary.plugins[key].rules}
+    chosen = ("nothing", "everything", *sorted(said)) if read & set(LISTS) else ("nothing",)
+    outcomes = tuple(Outcome) if "checks" in read else (Outcome.COMPLETED,)
+    measured = tuple(product(verdicts, numbers, counts)) if "measurements" in read else ((verdicts[0], 0.0, 0),)
+    for text, full, outcome, (verdict, number, count) in islice(product(texts, chosen, outcomes, measured), _TRIES):
         lists: dict[str, dict[str, tuple[Fields, ...]]] = {v: {} for v in LISTS}
         singles: dict[str, dict[str, Fields]] = {"measurements": {}, "checks": {}}
         for variable, key in keys:
             match variable:
                 case "findings":
-                    lists[variable][key] = _every(vocabulary, key) if full else ()
+                    lists[variable][key] = _said(vocabulary, key, full, text)
                 case "components":
-                    lists[variable] = {t: ({**dict.fromkeys(MESSAGES["Component"], "x")},) if full else () for t in COMPONENT_TYPES}
+                    lists[variable] = {
+                        t: ({**dict.fromkeys(MESSAGES["Component"], text)},) if full != "nothing" else () for t in COMPONENT_TYPES
+                    }
                 case "measurements":
                     value = {f: number for f, kind in MESSAGES["Measurement"].items() if kind == "double"}
                     whole = {f: count for f, kind in MESSAGES["Measurement"].items() if kind == "int"}
-                    singles[variable][key] = {**value, **whole, "unit": "1", "scope": "x", "verdict": verdict}
+                    singles[variable][key] = {**value, **whole, "unit": text, "scope": text, "verdict": verdict}
                 case _:
-                    singles[variable][key] = {"outcome": outcome.value, "reason": "x", "isolation": "x", "step": "inspect"}
+                    singles[variable][key] = {"outcome": outcome.value, "reason": text, "isolation": text, "step": "inspect"}
         yield replace(empty, lists=lists, singles=singles)
 
 
-def _every(vocabulary: Vocabulary, plugin: str) -> tuple[Fields, ...]:
-    """Return one finding of each kind a plug-in may report."""
-    kinds = product(sorted(vocabulary.plugins[plugin].rules), Severity, Confidence, Basis)
+def _said(vocabulary: Vocabulary, plugin: str, which: str, text: str) -> tuple[Fields, ...]:
+    """Return no finding, one of each kind a plug-in may report, or one of one rule alone."""
+    rules = sorted(vocabulary.plugins[plugin].rules)
+    if which == "everything":
+        kinds = list(product(rules, Severity, Confidence, Basis))
+    else:
+        kinds = [(r, Severity.HIGH, Confidence.HIGH, Basis.BYTES) for r in rules if r == which]
     return tuple(
-        {"rule": r, "severity": s.value, "confidence": c.value, "basis": b.value, "path": "x", "message": "x", "subject": "adapter"}
+        {
+            "rule": r,
+            "severity": s.value,
+            "confidence": c.value,
+            "basis": b.value,
+            "path": text,
+            "message": text,
+            "subject": "adapter",
+        }
         for r, s, c, b in kinds
     )

@@ -61,6 +61,7 @@ class Reach:
         literals: Words compared with fields.
         keys: Evidence keys with their places.
         misuses: What is refused.
+        constants: Literals, for trying the expression out.
     """
 
     reads: set[Read] = field(default_factory=set)
@@ -68,6 +69,7 @@ class Reach:
     literals: list[Literal] = field(default_factory=list)
     keys: list[tuple[Read, int]] = field(default_factory=list)
     misuses: list[Misuse] = field(default_factory=list)
+    constants: set[str | float] = field(default_factory=set)
 
     @property
     def evidence(self) -> frozenset[Read]:
@@ -100,6 +102,7 @@ class _Walker:
         """Note what a node reads and return which evidence or message its value stems from."""
         match node:
             case Const():
+                self.found.constants.update(v for v in (node.text, node.number) if v is not None)
                 return _NOTHING
             case Ident():
                 return self._ident(node, scope)
@@ -116,6 +119,8 @@ class _Walker:
         return _NOTHING.union(*(self.walk(n, scope) for n in nodes))
 
     def _ident(self, node: Ident, scope: Mapping[str, Roots]) -> Roots:
+        if node.name.startswith("."):
+            self._misuse(node.at, f"write {node.name[1:]} without a leading dot")
         if node.name in scope:
             return scope[node.name]
         if node.name in self.variables:

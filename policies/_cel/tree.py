@@ -25,10 +25,11 @@ class Ident:
 
 @dataclass(frozen=True)
 class Const:
-    """A literal; ``text`` is set for strings alone."""
+    """A literal: text, a number, or neither."""
 
     at: int
     text: str | None = None
+    number: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ _SCHEMA: Mapping[str, Mapping[str, tuple[int, str]]] = {
         "call": (6, "Calling"),
         "list": (7, "Listing"), "struct": (8, "Struct"), "comprehension": (9, "Comprehension"),
     },
-    "Constant": {"string": (6, "string")},
+    "Constant": {"int": (3, "int64"), "double": (5, "double"), "string": (6, "string")},
     "Identifier": {"name": (1, "string")},
     "Selection": {"operand": (1, "Expr"), "field": (2, "string"), "test_only": (3, "bool")},
     "Calling": {"target": (1, "Expr"), "function": (2, "string"), "args": (3, "Expr*")},
@@ -95,7 +96,7 @@ _SCHEMA: Mapping[str, Mapping[str, tuple[int, str]]] = {
         "loop_condition": (5, "Expr"), "loop_step": (6, "Expr"), "result": (7, "Expr"), "iter_var2": (8, "string"),
     },
 }  # fmt: skip
-_SCALARS = {"int64": 3, "int32": 5, "bool": 8, "string": 9, "bytes": 12}
+_SCALARS = {"double": 1, "int64": 3, "int32": 5, "bool": 8, "string": 9, "bytes": 12}
 
 
 def decode(serialized: bytes) -> Node:
@@ -122,7 +123,9 @@ def _node(expr: Any, positions: Mapping[int, int]) -> Node:
         return _node(part, positions)
 
     if expr.HasField("const"):
-        return Const(at, expr.const.string if expr.const.HasField("string") else None)
+        value = expr.const
+        number = next((float(getattr(value, k)) for k in ("int", "double") if value.HasField(k)), None)
+        return Const(at, value.string if value.HasField("string") else None, number)
     if expr.HasField("ident"):
         return Ident(at, expr.ident.name)
     if expr.HasField("select"):

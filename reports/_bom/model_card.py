@@ -117,7 +117,7 @@ def remarks(card: Scorecard) -> list[dict[str, object]]:
 
 
 def citations(card: Scorecard, document: dict[str, object], *, tool: str) -> list[dict[str, object]]:
-    """Return which parts of the finished document were measured, by pointer.
+    """Return which parts of the finished document were measured, by pointer; a digest the Hub only told is not among them.
 
     Args:
         card: Gives the time.
@@ -133,7 +133,7 @@ def citations(card: Scorecard, document: dict[str, object], *, tool: str) -> lis
             pointers.append("/metadata/component/modelCard/quantitativeAnalysis")
     listed = document.get("components")
     for place, component in enumerate(listed if isinstance(listed, list) else []):
-        if isinstance(component, dict) and component.get("hashes"):
+        if isinstance(component, dict) and component.get("hashes") and "hub-lfs-oid" not in str(component.get("properties")):
             pointers.append(f"/components/{place}/hashes")
     if not pointers:
         return []

@@ -98,7 +98,7 @@ def _row(
     return FileRow(
         path=words.name(entry.path),
         size=words.bytes_(entry.size),
-        sha256=entry.sha256,
+        sha256=words.name(entry.sha256),
         cells=cells,
         read_by=sum(c.state in ("read", "found") for c in cells),
         note="" if entry.present else "not downloaded",

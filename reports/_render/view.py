@@ -284,7 +284,7 @@ def _parts(dossier: Dossier) -> Iterable[PartRow]:
         ("Tokenizer", c.tokenizer_digest, "neither the adapter nor the base ships one"),
         ("Chat template", c.template_digest, "neither the adapter nor the base has one"),
     ):
-        yield PartRow(role, "as shipped" if digest else "none", "", "", digest or "", "" if digest else absent)
+        yield PartRow(role, "as shipped" if digest else "none", "", "", words.name(digest or ""), "" if digest else absent)
     yield PartRow("Quantization", c.quantization.value, "", "", "", "how the base was loaded for measuring")
     yield PartRow("Composition", "identity of all of the above", "", "", c.digest, "all evidence is bound to this digest")
 

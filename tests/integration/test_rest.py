@@ -1,107 +1,29 @@
-"""The service over a real socket: ask, follow, cancel, read; and what it refuses."""
+"""The service over a real socket: ask, follow, cancel, read."""
 
 from __future__ import annotations
 
-import base64
 import json
-import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import jsonschema
 import pytest
-import uvicorn
 
-from api.access import Access, assert_may_bind
-from api.jobs import Jobs
-from api.rest.app import create_app, openapi_document
-from api.rest.service import Service
-from governance.errors import PrerequisiteError
+from api.rest.app import openapi_document
 from governance.ledger import RunState
+from governance.subject import ArtifactRef, CompositionRef, SourceKind
+from tests.served import Running, assert_problem, events, serving
 from tests.workshop import Workshop
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-TOKEN = "an-access-token-of-some-length"
-
-
-class Running:
-    """A served workshop and a client for it."""
-
-    def __init__(self, workshop: Workshop, jobs: Jobs, url: str) -> None:
-        self.workshop, self.jobs, self.url = workshop, jobs, url
-        self.http = httpx.Client(base_url=url, timeout=20)
-
-    def ask(self, ref: object = "acme/lora", **more: object) -> httpx.Response:
-        return self.http.post("/v1/audits", json={"ref": ref, **more})
-
-    def audited(self, ref: object = "acme/lora", **more: object) -> dict:
-        run_id = self.ask(ref, **more).raise_for_status().json()["run_id"]
-        return self.until(run_id, lambda v: v["state"] not in ("queued", "running"))
-
-    def until(self, run_id: str, done: Callable[[dict], bool]) -> dict:
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline:
-            view: dict = self.http.get(f"/v1/audits/{run_id}").raise_for_status().json()
-            if done(view):
-                return view
-            time.sleep(0.02)
-        raise AssertionError(f"never happened: {view}")
-
-
-@contextmanager
-def serving(folder: Path, *, token: str | None = None, capacity: int = 32, allow_folder: Path | None = None) -> Iterator[Running]:
-    workshop = Workshop(folder)
-    jobs = Jobs(workshop, workshop.ledger, capacity=capacity)
-    service = Service(
-        desk=workshop, ledger=workshop.ledger, jobs=jobs, policies=lambda: ("default", "strict"), allow_folder=allow_folder
-    )
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(service, Access(token)), log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    running = Running(workshop, jobs, f"http://127.0.0.1:{listening.getsockname()[1]}")
-    try:
-        yield running
-    finally:
-        running.http.close()
-        jobs.close()
-        server.should_exit = True
-        thread.join()
-        listening.close()
-        workshop.ledger.close()
 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     with serving(tmp_path, allow_folder=tmp_path / "open") as served:
         yield served
-
-
-def assert_problem(answer: httpx.Response, status: int, *words: str) -> None:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"].startswith("application/problem+json")
-    said = answer.json()
-    assert said["status"] == status
-    assert said["title"]
-    assert all(word in said["detail"] + said["hint"] for word in words), said
-
-
-def events(answer: httpx.Response) -> Iterator[tuple[int | None, str, dict]]:
-    number, kind = None, ""
-    for line in answer.iter_lines():
-        field, _, value = line.partition(": ")
-        if field == "id":
-            number = int(value)
-        elif field == "event":
-            kind = value
-        elif field == "data":
-            yield number, kind, json.loads(value)
-            number = None
 
 
 def test_an_audit_from_question_to_answer(running: Running) -> None:
@@ -256,8 +178,6 @@ def test_an_interrupted_run_is_lost_and_taken_over_after_a_restart(tmp_path: Pat
             raise Killed
 
     workshop.second.go_on.clear()
-    from governance.subject import ArtifactRef, CompositionRef, SourceKind
-
     ref = CompositionRef(adapter=ArtifactRef(source=SourceKind.HUB, name="acme/lora"))
     with pytest.raises(Killed):
         workshop.audit(ref, run_id="01RUNNING", checkpoint=kill)
@@ -358,102 +278,6 @@ def test_every_linked_asset_is_there(running: Running) -> None:
     for path in ("/static/curator.css", "/static/progress.js", "/static/icon.svg", "/assets/scorecard.css", "/openapi.json"):
         assert running.http.get(path).status_code == 200, path
     assert "/assets/scorecard.css" in running.http.get(f"/scorecards/{run_id}").text
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "words"),
-    [
-        ({"ref": "not a name!"}, 422, "Hub name"),
-        ({"ref": "acme/../../etc"}, 422, "Hub name"),
-        ({"ref": "acme/lora@../../main"}, 422, "revision"),
-        ({"ref": "acme/lora", "polcy": "default"}, 422, "polcy"),
-        ({"ref": "acme/lora", "policy": "/etc/passwd"}, 422, "policy"),
-        ({"ref": "acme/lora", "policy": "unknown"}, 422, "default, strict"),
-        ({"ref": "acme/lora", "measure": {"suite": "../x"}}, 422, "suite"),
-        ({"ref": "acme/lora", "measure": {"data": "/etc"}}, 422, "data"),
-        ({"ref": "acme/lora", "intent": {"use": "any"}}, 422, "use"),
-        ({"ref": "/etc"}, 403, "not open"),
-        ({"ref": "../secrets"}, 403, "not open"),
-        ({"ref": "~/secrets"}, 422, "Hub name"),
-        ({"ref": "./link-out"}, 403, "not open"),
-        ({"ref": {"adapter": {"source": "local", "name": "/etc"}}}, 403, "not open"),
-        ({"ref": "acme/lora", "base": "/etc"}, 403, "not open"),
-        ({}, 422, "ref"),
-    ],
-)
-def test_what_is_refused(running: Running, tmp_path: Path, body: dict, status: int, words: str) -> None:
-    (tmp_path / "open").mkdir()
-    (tmp_path / "open" / "link-out").symlink_to("/etc")
-    assert_problem(running.http.post("/v1/audits", json=body), status, words)
-    assert running.workshop.ledger.runs() == ()
-
-
-def test_folders_below_the_opened_one_are_audited(running: Running, tmp_path: Path) -> None:
-    inside = tmp_path / "open" / "adapter"
-    inside.mkdir(parents=True)
-    for ref in ("./adapter", str(inside)):
-        assert running.audited(ref)["scorecard"]["dossier"]["composition"]["adapter"]["name"] == str(inside)
-
-
-def test_no_folder_is_open_unless_the_operator_says_so(tmp_path: Path) -> None:
-    with serving(tmp_path) as running:
-        assert_problem(running.ask(str(tmp_path)), 403, "--allow-folder")
-
-
-def test_bodies_are_bounded_and_typed(running: Running) -> None:
-    big = json.dumps({"ref": "a" * (2**20)}).encode()
-    head = {"Content-Type": "application/json"}
-    assert_problem(running.http.post("/v1/audits", content=big, headers=head), 413)
-    pieces = (big[i : i + 65536] for i in range(0, len(big), 65536))
-    assert_problem(running.http.post("/v1/audits", content=pieces, headers=head), 413)
-    assert_problem(running.http.post("/v1/audits", content=b"{nonsense", headers=head), 422)
-    assert_problem(running.http.post("/v1/audits", content=b'{"ref": "acme/lora"}', headers={"Content-Type": "text/plain"}), 422)
-    assert_problem(running.http.delete("/v1/audits"), 405)
-    assert_problem(running.http.get("/v1/nothing"), 404)
-
-
-def test_other_sites_cannot_reach_it(running: Running) -> None:
-    rebound = running.http.get("/v1/audits", headers={"Host": "evil.example"})
-    assert_problem(rebound, 403, "evil.example")
-    for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
-        assert_problem(running.http.post("/v1/audits", json={"ref": "acme/lora"}, headers=headers), 403, "another site")
-    for name in ("localhost", "127.0.0.1:8321", "[::1]:8321", "LOCALHOST:1"):
-        assert running.http.get("/healthz", headers={"Host": name}).status_code == 200
-    assert running.workshop.ledger.runs() == ()
-
-
-def test_with_a_token_every_path_but_the_public_ones_is_closed(tmp_path: Path) -> None:
-    basic = base64.b64encode(f"anyone:{TOKEN}".encode()).decode()
-    wrong = ("", TOKEN, f"Bearer {TOKEN}x", "Bearer", "Basic !!!", "Basic " + base64.b64encode(b"x:y").decode(), "Bearer \u00e9")
-    with serving(tmp_path, token=TOKEN) as running:
-        for path in ("/", "/audits/x", "/scorecards/x", "/assets/scorecard.css", *openapi_document()["paths"], "/openapi.json"):  # type: ignore[misc]
-            if path in ("/healthz", "/readyz"):
-                continue
-            answer = running.http.get(path)
-            assert_problem(answer, 401, "token")
-            assert answer.headers["www-authenticate"].startswith("Bearer" if path.startswith("/v1") else "Basic")
-        for shown in wrong:
-            assert running.http.get("/v1/audits", headers={"Authorization": shown.encode("latin-1")}).status_code == 401
-        for shown in (f"Bearer {TOKEN}", f"bearer {TOKEN}", f"Basic {basic}"):
-            head = {"Authorization": shown, "Host": "curator.clinic.example"}
-            assert running.http.get("/v1/audits", headers=head).status_code == 200
-        assert running.http.get("/healthz").status_code == 200
-        assert running.http.get("/static/curator.css").status_code == 200
-        assert running.ask().status_code == 401
-        assert running.workshop.ledger.runs() == ()
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "curator.clinic.example", "10.0.0.1", ""])
-def test_strangers_need_a_token(host: str) -> None:
-    with pytest.raises(PrerequisiteError) as caught:
-        assert_may_bind(host, None)
-    assert "CURATOR_API_TOKEN" in caught.value.hint
-    assert_may_bind(host, TOKEN)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.8.9.1"])
-def test_this_machine_does_not(host: str) -> None:
-    assert_may_bind(host, None)
 
 
 def test_the_answers_fit_the_openapi_document(running: Running) -> None:

@@ -20,7 +20,7 @@ function cell(kind, text, name) {
 }
 
 on("state", (said) => {
-  state.textContent = said.state;
+  state.replaceChildren(cell("span", said.state, `word is-${said.state}`));
 });
 
 on("progress", (said) => {

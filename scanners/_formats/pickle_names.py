@@ -1,0 +1,123 @@
+"""What the names a pickle imports mean: known-good, of a trainer, dangerous, or unknown; and which calls of careful names are fine.
+
+An allow-list: what no table knows is unknown and named. Nothing is looked up in an installed package, so that the answer
+depends on the bytes and on ``tables/pickle_imports.yaml`` alone. Read by ``scanners.pickle_imports``.
+
+Source:
+    Python ``enum`` (members pickled by ``getattr`` in some versions), ``copyreg``, ``functools.partial.__reduce__``; PickleBall,
+    arXiv:2508.15987 (why lists of what is forbidden lose).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+import yaml
+
+from scanners._formats.pickle_values import Box, Call, Made, Name, tuple_of
+
+Grade = Literal["known", "careful", "trainer", "family", "dangerous", "unknown"]
+#: A bytes or bytearray of more is an attempt to exhaust memory.
+LARGEST_ALLOCATION = 64 * 2**20
+#: Names inside a dotted path that are modules or functions of the interpreter, whatever module they are reached through.
+_INNER = frozenset(
+    {"os", "sys", "subprocess", "builtins", "eval", "exec", "system", "popen", "compile", "getattr", "import_module", "open"}
+)
+
+
+@dataclass(frozen=True)
+class _Table:
+    known: frozenset[str]
+    careful: frozenset[str]
+    trainers: frozenset[str]
+    families: frozenset[str]
+    dangerous: frozenset[str]
+
+
+@cache
+def _table() -> _Table:
+    rows = yaml.safe_load(files("scanners._formats").joinpath("tables/pickle_imports.yaml").read_text(encoding="utf-8"))
+    return _Table(
+        known=frozenset(f"{module}.{name}" for module, names in rows["known"].items() for name in names),
+        careful=frozenset(rows["careful"]),
+        trainers=frozenset(rows["trainers"]),
+        families=frozenset(rows["families"]),
+        dangerous=frozenset(name for part in rows["dangerous"] for name in part),
+    )
+
+
+def grade(name: Name) -> Grade:
+    """Return what importing this name means.
+
+    Args:
+        name: With dots in ``qualified`` if the pickle walks through attributes.
+    """
+    table, full = _table(), str(name)
+    if full in table.known:
+        return "known"
+    if full in table.careful:
+        return "careful"
+    inner = name.qualified.split(".")
+    parts = full.split(".")
+    if name.module in table.trainers and len(inner) == 1 and inner[0][:1].isupper():
+        return "trainer"
+    if any(".".join(parts[:k]) in table.dangerous for k in range(1, len(parts) + 1)):
+        return "dangerous"
+    if any(p.startswith("__") for p in parts) or (len(inner) > 1 and not _INNER.isdisjoint(inner)):
+        return "dangerous"
+    return "family" if parts[0] in table.families and len(inner) == 1 and inner[0][:1].isupper() else "unknown"
+
+
+def call_is_fine(call: Call) -> bool:
+    """Return whether this call of a careful name does nothing but make data.
+
+    Args:
+        call: Its callee is a name graded ``careful``. Names among its arguments are imports of their own and graded there.
+    """
+    given = call.arguments
+    match str(call.callee):
+        case "builtins.getattr":  # how some versions of Python pickle the member of an enumeration
+            return (
+                len(given) == 2
+                and _is_class(given[0])
+                and isinstance(given[1], str)
+                and given[1].isidentifier()
+                and given[1][0] != "_"
+            )
+        case "builtins.type":
+            return len(given) == 1 and given[0] is None
+        case "builtins.bytearray" | "builtins.bytes":
+            return all(isinstance(v, str | bytes) or (isinstance(v, int) and v <= LARGEST_ALLOCATION) or _is_box(v) for v in given)
+        case "_codecs.encode":
+            return 0 < len(given) <= 2 and all(isinstance(v, str) for v in given) and given[-1] in ("latin1", "latin-1")
+        case "copyreg._reconstructor" | "copyreg.__newobj__" | "copyreg.__newobj_ex__":
+            return bool(given) and isinstance(given[0], Name) and grade(given[0]) not in ("careful", "dangerous")
+        case "functools.partial":
+            state = tuple_of(call.made.state)
+            return bool(given) and _is_class(given[0]) and (len(state) < 4 or _is_class(state[0]))
+        case "operator.itemgetter" | "_operator.itemgetter":
+            return bool(given) and all(isinstance(v, int | str) for v in given)
+        case "torch.storage._load_from_bytes":  # the bytes are walked as a pickle of their own
+            return len(given) == 1 and isinstance(given[0], bytes | Made)
+        case _:
+            return False
+
+
+def allocation(call: Call) -> int | None:
+    """Return how many bytes a call would allocate out of nothing, or None if it is no such call."""
+    if str(call.callee) in ("builtins.bytearray", "builtins.bytes") and len(call.arguments) == 1:
+        size = call.arguments[0]
+        return size if isinstance(size, int) and not isinstance(size, bool) else None
+    return None
+
+
+def _is_class(value: object) -> bool:
+    """Return whether a value is a class that the tables know; by convention classes begin with a capital."""
+    return isinstance(value, Name) and value.qualified[:1].isupper() and grade(value) in ("known", "trainer", "family")
+
+
+def _is_box(value: object) -> bool:
+    return isinstance(value, Box)
