@@ -94,6 +94,8 @@ def _fault(source: Source, kind: type[BaseModel], error: ErrorDetails) -> Fault:
         case "string_pattern_mismatch":
             pattern = (error.get("ctx") or {}).get("pattern", "")
             return Fault("P003", f"{name}: {error['input']!r} does not have the form {pattern}", source.place(path))
+        case "too_short":
+            return Fault("P003", f"{name}: at least one is needed", source.place(path))
         case _:
             message = error["msg"].removeprefix("Value error, ")
             return Fault("P003", f"{name}: {message[:1].lower()}{message[1:]}", source.place(path))

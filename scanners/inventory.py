@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -11,8 +12,24 @@ from governance.subject import Composition, FileEntry
 from scanners._formats.kinds import ACTING, KINDS, kind_of
 
 #: Kinds another scanner of this house reads, or that hold nothing to read.
-_READ = frozenset({"safetensors", "pickle", "torch-zip", "zip", "tar", "gzip", "json", "text", "empty", "lfs-pointer", "native"})
-_HARMLESS = frozenset({"image", "media", "pdf"})
+_READ = frozenset({
+    "safetensors", "pickle", "torch-zip", "torchscript", "zip", "tar", "gzip", "zlib", "bzip2", "xz", "lzma", "numpy", "json",
+    "python", "shell", "text", "empty", "lfs-pointer", "native",
+})  # fmt: skip
+#: Kinds without a reader of ours that no model loader opens.
+_HARMLESS = frozenset({"image", "media", "font", "pdf"})
+_CONTENT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".json", ".model")
+#: Names that are a device on Windows, whatever follows the first dot.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?\Z", re.IGNORECASE)
+#: Words of a refusal → rule and severity; the first that fits. None: nothing to report.
+_REFUSALS: tuple[tuple[tuple[str, ...], str | None, Severity], ...] = (
+    (("version control", "not needed", "not part of the model", "read under their own names"), None, Severity.INFO),
+    (("by case or unicode form", "also that of the folder"), "name-confusable", Severity.MEDIUM),
+    (("limit", "larger", "may have", "longer than"), "oversize-file", Severity.MEDIUM),
+    (("link", "device", "pipe", "socket", "special"), "link-escape", Severity.HIGH),
+    (("cannot be read",), "unclaimed-file", Severity.MEDIUM),
+    (("",), "path-escape", Severity.HIGH),
+)
 _UNREAD = "no reader for this content yet"
 
 
@@ -27,15 +44,15 @@ class Inventory:
         A scanner that opens files by their suffix misses the pickle named ``.json``; what nobody read must be said.
 
     Misses:
-        Meaning: it says what a file is, not what it does. Files of the base are typed by name only; its weights are
-        checked by tensor-layout.
+        Meaning: it says what a file is, not what it does. Files of the base are not typed; its weights are checked by
+        tensor-layout.
 
     Source:
         Formats' own specifications; CWE-434, CWE-646, CWE-22, CWE-59.
     """
 
     id = "inventory"
-    version = "1"
+    version = "2"
     declares = (
         Rule(
             id="unclaimed-file",
@@ -87,37 +104,35 @@ class Inventory:
 
 def _content(entry: FileEntry, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage]:
     kind = kind_of(ctx.store.path(composition.adapter, entry.path))
-    what = KINDS[kind.id]
-    if kind.id in ("lfs-pointer", "empty") and entry.path.endswith((".safetensors", ".bin", ".pt", ".pth", ".gguf", ".json")):
-        yield _finding("content-absent", Severity.LOW, entry.path, f"{entry.path} is {what}: there is nothing to scan or to load",
-                       "fetch the content itself: git lfs pull, or download from the hub")  # fmt: skip
+    what, path = KINDS[kind.id], entry.path
+    if kind.id == "lfs-pointer" or (kind.id == "empty" and path.endswith(_CONTENT_SUFFIXES)):
+        yield _finding("content-absent", Severity.LOW, path, f"it is {what}: there is nothing to scan or to load",
+                       "fetch the content itself: git lfs pull, or download from the Hub")  # fmt: skip
     if kind.id == "native":
-        yield _finding("native-code", Severity.HIGH, entry.path, f"{entry.path} is native code", "an adapter needs none: remove it")
+        yield _finding("native-code", Severity.HIGH, path, "it is native code", "an adapter needs none: remove it")
     elif not kind.fits_name:
         acts = kind.id in ACTING
-        yield _finding("type-mismatch", Severity.HIGH if acts else Severity.LOW, entry.path,
-                       f"{entry.path} is {what}, which its name does not say", "rename it to what it is, or remove it")  # fmt: skip
+        more = ", and a loader that looks at the content would run it" if acts else ""
+        yield _finding("type-mismatch", Severity.HIGH if acts else Severity.LOW, path,
+                       f"it is {what}, which its name does not say{more}", "rename it to what it is, or remove it")  # fmt: skip
+    if kind.also is not None:
+        yield _finding("type-mismatch", Severity.HIGH, path,
+                       f"it is {what} and {KINDS[kind.also]} at once: loaders differ in what they see",
+                       "ask the publisher for a file that is one thing")  # fmt: skip
     if kind.id in _READ or kind.id in _HARMLESS:
-        yield Coverage(item=entry.path, outcome=Outcome.COMPLETED, reason=what)
+        yield Coverage(item=path, outcome=Outcome.COMPLETED, reason=what)
     else:
-        yield _finding("unclaimed-file", Severity.MEDIUM, entry.path, f"{entry.path} is {what}: {_UNREAD}",
+        yield _finding("unclaimed-file", Severity.MEDIUM, path, f"it is {what}: {_UNREAD}, so it was not scanned",
                        "remove it if the adapter works without it")  # fmt: skip
-        yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason=f"{what}: {_UNREAD}")
+        yield Coverage(item=path, outcome=Outcome.SKIPPED, reason=f"{what}: {_UNREAD}")
 
 
 def _refused(name: str, reason: str) -> Iterator[Fact | Coverage]:
     low = reason.lower()
-    if "version control" in low or "not needed" in low or "cache" in low:
-        return
-    if "link" in low or "special" in low:
-        rule = "link-escape"
-    elif "limit" in low or "larger" in low or "large" in low:
-        rule = "oversize-file"
-    else:
-        rule = "path-escape"
-    severity = Severity.MEDIUM if rule == "oversize-file" else Severity.HIGH
-    yield _finding(rule, severity, name, f"{_shown(name)} was not taken in: {reason}", "remove it from the repository")
-    yield Coverage(item=_shown(name), outcome=Outcome.SKIPPED, reason=reason)
+    rule, severity = next((rule, severity) for words, rule, severity in _REFUSALS if any(w in low for w in words))
+    if rule is not None:
+        yield _finding(rule, severity, name, f"it was not taken in: {reason}", "rename it, or remove it from the repository")
+        yield Coverage(item=_shown(name), outcome=Outcome.SKIPPED, reason=reason)
 
 
 def _name(path: str) -> Iterator[Finding]:
@@ -128,13 +143,15 @@ def _name(path: str) -> Iterator[Finding]:
             "name-confusable",
             Severity.MEDIUM,
             path,
-            f"the name {_shown(path)} holds invisible characters ({marks})",
+            f"its name holds characters that are not shown ({marks})",
             "rename the file",
         )
+    if any(_DEVICES.match(part) for part in path.split("/")):
+        yield _finding("path-escape", Severity.HIGH, path, "its name is that of a device on Windows", "rename the file")
 
 
 def _shown(name: str) -> str:
-    return name.encode("unicode_escape").decode()
+    return name if name.isprintable() else name.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def _finding(rule: str, severity: Severity, path: str, message: str, remediation: str) -> Finding:
@@ -142,7 +159,7 @@ def _finding(rule: str, severity: Severity, path: str, message: str, remediation
         rule=rule,
         severity=severity,
         confidence=Confidence.HIGH,
-        message=message,
+        message=f"{_shown(path)}: {message}",
         locations=(Location(path=_shown(path)),),
         remediation=remediation,
     )

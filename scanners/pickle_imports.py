@@ -1,229 +1,248 @@
-"""What pickles would import and call, by our own opcode walk."""
+"""What pickles would import, call and build, by our own opcode walk, in whatever container they lie."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-
-import yaml
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
 
 from governance.context import RunContext
 from governance.evidence import Coverage, Fact, Finding, Location, Outcome, Rule, Severity
-from governance.subject import Composition
-from scanners._formats.archives import members
-from scanners._formats.kinds import is_pickle, kind_of
-from scanners._formats.pickles import Import, Walk, walk
+from governance.subject import Composition, FileEntry
+from scanners._formats.archives import CONTAINERS, members
+from scanners._formats.kinds import KINDS, kind_of, kind_of_bytes
+from scanners._formats.members import Member
+from scanners._formats.pickle_review import acts, review
 
-#: How zip, gzip, bzip2, xz, zstd, 7z and lz4 begin.
-_CONTAINERS = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"\x04\x22\x4d\x18")
 _REFERENCES = ("CWE-502", "AML.T0011.000")
-_LOADABLE = ("adapter_model", "pytorch_model", "model", "pytorch_adapter")
+_LARGEST_PICKLE = 1 << 30
+_LOADABLE = ("adapter_model", "pytorch_model", "pytorch_adapter", "pytorch_lora", "model", "consolidated")
 #: What trainers leave beside an adapter; nothing loads it with the adapter.
 _BY_PRODUCTS = (
-    "training_args",
-    "optimizer",
-    "scheduler",
-    "scaler",
-    "rng_state",
-    "trainer_state",
-    "global_step",
-    "zero_pp",
-    "mp_rank",
-)
+    "training_args", "optimizer", "scheduler", "scaler", "rng_state", "trainer_state", "global_step", "zero_pp", "bf16_zero_pp",
+    "mp_rank", "random_states", "sampler", "custom_checkpoint",
+)  # fmt: skip
+#: How constants that may be files of their own begin: pickles, zip, gzip, numpy, bzip2, xz, zlib.
+_NESTED = frozenset(b"\x80c(]}P\x1f\x93B\xfdxi")
+_MOST_NESTED = 2_000
+
+
+def _rule(name: str, summary: str, severity: Severity, *references: str) -> Rule:
+    return Rule(id=name, summary=summary, severity=severity, references=references)
 
 
 class PickleImports:
     """Walks every pickle of the adapter by opcode, in whatever container it lies.
 
     Detects:
-        Names a pickle would import: dangerous ones, unknown ones, names built at run time and extension codes; streams that
-        break off or go on after their end; weights stored as pickle; by-products of training.
+        Names a pickle would import: dangerous ones, unknown ones, names built at run time and extension codes; calls of careful
+        names with arguments that do more than make data; state planted on classes; tensors that reach outside their storage;
+        streams that break off, go on after their end or explode; archives whose two readings differ, that leave the folder or
+        unpack without end; weights stored as pickle; by-products of training.
 
     Why it matters:
         Loading a pickle runs what it imports and calls. One line in ``adapter_model.bin`` is enough.
 
     Misses:
-        Harm done by calling known-good names with hostile arguments; containers without a reader (7z, zstd), which the
-        inventory reports as not scanned.
+        Harm done by known-good names with hostile arguments the tables do not describe; payloads that begin in the middle of a
+        tensor's storage or of a text constant; 7z, zstd, lz4 and rar, which are reported as not scanned.
 
     Source:
-        Python ``pickletools``; PEP 307, 3154, 574; torch serialization formats (zip, and five pickles then raw storages).
+        Python ``pickletools``; PEP 307, 3154, 574; torch serialization formats (zip, and five pickles then raw storages);
+        PickleBall, arXiv:2508.15987.
     """
 
     id = "pickle-imports"
-    version = "1"
+    version = "2"
     declares = (
-        Rule(id="pickle-import", summary="a dangerous name is imported", severity=Severity.CRITICAL, references=_REFERENCES),
-        Rule(
-            id="pickle-import-unknown",
-            summary="a name no table knows is imported",
-            severity=Severity.MEDIUM,
-            references=("CWE-502",),
-        ),
-        Rule(
-            id="pickle-built-name",
-            summary="an imported name is built at run time",
-            severity=Severity.HIGH,
-            references=("CWE-470", "CWE-502"),
-        ),
-        Rule(
-            id="pickle-broken", summary="a stream is invalid or cut off", severity=Severity.MEDIUM, references=("CWE-20", "CWE-436")
-        ),
-        Rule(id="pickle-after-stop", summary="data after the last pickle", severity=Severity.MEDIUM, references=("CWE-436",)),
-        Rule(id="pickle-weights", summary="weights are stored as pickle", severity=Severity.LOW, references=("AML.T0011.000",)),
-        Rule(id="training-by-product", summary="not needed to load the adapter", severity=Severity.INFO),
-        Rule(
-            id="archive-disagreement",
-            summary="two readings of an archive differ",
-            severity=Severity.HIGH,
-            references=("CWE-436", "CWE-694"),
-        ),
+        _rule("pickle-import", "a dangerous name is imported or called", Severity.CRITICAL, *_REFERENCES, "AML.T0018.002"),
+        _rule("pickle-import-unknown", "a name no table knows is imported", Severity.MEDIUM, "CWE-502"),
+        _rule("pickle-built-name", "what is imported or called is no constant name", Severity.HIGH, "CWE-470", "CWE-502"),
+        _rule("pickle-state-injection", "state is set on a class or function, or a hook is planted", Severity.HIGH, "CWE-915"),
+        _rule("pickle-nested", "a constant is itself a pickle or archive that acts", Severity.HIGH, "CWE-502"),
+        _rule("pickle-broken", "a stream is invalid or cut off", Severity.MEDIUM, "CWE-20", "CWE-436", "AML.T0076"),
+        _rule("pickle-after-stop", "data or streams after the last expected pickle", Severity.MEDIUM, "CWE-436"),
+        _rule("pickle-expansion", "few bytes become huge or deeply nested objects", Severity.MEDIUM, "CWE-409", "CWE-674"),
+        _rule("storage-bounds", "a tensor reaches outside its storage", Severity.HIGH, "CWE-125", "CVE-2026-24747"),
+        _rule("pickle-weights", "weights are stored as pickle", Severity.LOW, "AML.T0011.000"),
+        _rule("training-by-product", "not needed to load the adapter", Severity.INFO, "CVE-2026-1839"),
+        _rule("torchscript-code", "an archive carries code or an exported program", Severity.MEDIUM, "CWE-829"),
+        _rule("archive-disagreement", "two readings of an archive differ", Severity.HIGH, "CWE-436", "CWE-694", "CVE-2025-1944"),
+        _rule("archive-escape", "a member leaves the folder, or is a link or device", Severity.HIGH, "CWE-22", "CWE-59"),
+        _rule("archive-bomb", "an archive unpacks to more than allowed", Severity.MEDIUM, "CWE-409"),
     )
 
     def wants(self, composition: Composition) -> bool:
-        """Return True: a pickle may have any name."""
+        """Return True if there is a file: a pickle may have any name."""
         return bool(composition.adapter.files)
 
     def scan(self, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage]:
         """Yield findings for each stream, and coverage for each file."""
         for entry in composition.adapter.files:
-            if not entry.present:
-                yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason="not downloaded")
-                continue
-            path = ctx.store.path(composition.adapter, entry.path)
-            kind = kind_of(path).id
-            gaps: list[str] = []
-            if kind == "pickle":
-                if entry.size > ctx.limits.file_bytes:
-                    gaps.append("larger than allowed")
-                else:
-                    yield from _stream(path.read_bytes(), entry.path, (), ctx, gaps)
-            elif kind in ("zip", "torch-zip", "tar", "gzip"):
-                for member in members(path, kind, ctx.limits):
-                    if (member.problem and "disagree" in member.problem) or member.problem == "its name occurs twice":
-                        yield _finding("archive-disagreement", Severity.HIGH, f"{entry.path}!{member.name}: {member.problem}",
-                                       Location(path=entry.path, entry=(member.name,)))  # fmt: skip
-                    if _acts(member.data, member.name):
-                        yield from _stream(member.data, entry.path, (member.name,), ctx, gaps)
-                    elif member.data.startswith(_CONTAINERS) or member.data[257:262] == b"ustar":
-                        gaps.append(f"{member.name}: an archive inside an archive was not opened")
-                    if not member.whole:
-                        gaps.append(f"{member.name or 'archive'}: {member.problem}")
+            ctx.checkpoint()
+            if entry.present:
+                yield from _file(entry, ctx.store.path(composition.adapter, entry.path), ctx)
             else:
-                continue
-            yield from _role(entry.path, kind)
-            outcome = Outcome.SKIPPED if gaps else Outcome.COMPLETED
-            yield Coverage(item=entry.path, outcome=outcome, reason="; ".join(gaps[:3]))
+                yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason="not downloaded")
 
 
-def _acts(data: bytes, name: str) -> bool:
-    """Return whether a member is a pickle; raw tensor storages, which may begin with any byte, must parse to their end."""
-    if "/data/" in f"/{name}" and not name.endswith(".pkl"):
-        return walk(data, limit=2000, first_only=True).pickles > 0 and bool(walk(data, limit=2000, first_only=True).imports)
-    return is_pickle(data[:4096])
-
-
-def _stream(data: bytes, path: str, entry: tuple[str, ...], ctx: RunContext, gaps: list[str]) -> Iterator[Finding]:
-    seen = walk(data, limit=ctx.limits.pickle_opcodes)
-    where = "!".join((path, *entry))
-    by_product = _is_by_product(path)
-    for imported in seen.imports[: ctx.limits.findings]:
-        location = Location(path=path, entry=entry, offset=imported.offset, opcode=imported.opcode)
-        yield from _graded(imported, where, location, by_product=by_product)
-    for offset in seen.extensions[:10]:
-        yield _finding("pickle-built-name", Severity.HIGH, f"{where} takes a name from a registry of extension codes",
-                       Location(path=path, entry=entry, offset=offset, opcode="EXT"))  # fmt: skip
-    yield from _ends(seen, data, where, path, entry, gaps)
-
-
-def _ends(seen: Walk, data: bytes, where: str, path: str, entry: tuple[str, ...], gaps: list[str]) -> Iterator[Finding]:
-    legacy = _is_legacy_torch(data)
-    if seen.broken is not None and not (legacy and seen.pickles >= 5):
-        severity = Severity.HIGH if seen.imports else Severity.MEDIUM
-        yield _finding("pickle-broken", severity, f"{where}: {seen.broken} at byte {seen.broken_at}",
-                       Location(path=path, entry=entry, offset=seen.broken_at))  # fmt: skip
-        gaps.append(f"{where}: {seen.broken}")
-    elif seen.trailing and not legacy:
-        yield _finding("pickle-after-stop", Severity.MEDIUM, f"{where}: {seen.trailing:,} bytes after the last pickle",
-                       Location(path=path, entry=entry, offset=len(data) - seen.trailing))  # fmt: skip
-
-
-def _is_legacy_torch(data: bytes) -> bool:
-    """The magic number of torch's old layout: a long in the first pickle."""
-    return b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19" in data[:64]
-
-
-def _graded(imported: Import, where: str, location: Location, *, by_product: bool) -> Iterator[Finding]:
-    if imported.name is None:
-        yield _finding("pickle-built-name", Severity.HIGH, f"{where} imports a name that it builds at run time", location)
+def _file(entry: FileEntry, path: Path, ctx: RunContext) -> Iterator[Fact | Coverage]:
+    kind = kind_of(path)
+    place = _Place(entry.path, by_product=_is_by_product(entry.path), ctx=ctx)
+    reads = [k for k in (kind.id, kind.also) if k is not None and _is_read(k)]
+    if kind.id == "compressed":
+        yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason=f"{KINDS[kind.id]} cannot be opened here")
         return
-    match _grade(imported.name):
-        case "dangerous":
-            act = "calls" if imported.called else "imports"
-            yield _finding("pickle-import", Severity.CRITICAL, f"{where} {act} {imported.name} when it is loaded", location,
-                           "never load this file; ask for safetensors")  # fmt: skip
-        case "trainer":
-            pass
-        case "unknown":
-            severity = Severity.LOW if by_product and not imported.called else Severity.MEDIUM
-            yield _finding("pickle-import-unknown", severity, f"{where} imports {imported.name}, which is in no table", location)
-        case _:
-            pass
+    if not reads:
+        yield Coverage(item=entry.path, outcome=Outcome.NOT_APPLICABLE, reason=f"{KINDS[kind.id]}: holds no pickle")
+        return
+    found: list[Finding] = []
+    with path.open("rb") as stream:
+        for one in reads:
+            found += _content(stream, one, entry.size, place)
+    found.sort(key=lambda f: -f.severity.rank)
+    yield from found[: ctx.limits.findings]
+    yield from _role(place, kind.id)
+    gaps = place.gaps + (
+        [f"{len(found) - ctx.limits.findings:,} findings were left out"] if len(found) > ctx.limits.findings else []
+    )
+    reason = "; ".join(gaps[:3]) + (f"; and {len(gaps) - 3} more" if len(gaps) > 3 else "")
+    yield Coverage(item=entry.path, outcome=Outcome.SKIPPED if gaps else Outcome.COMPLETED, reason=reason)
 
 
-@dataclass(frozen=True)
-class _Table:
-    known: frozenset[str]
-    trainers: frozenset[str]
-    dangerous: frozenset[str]
+@dataclass
+class _Place:
+    """Where in a file the scan is, and what it could not read so far."""
 
+    path: str
+    by_product: bool
+    ctx: RunContext
+    entry: tuple[str, ...] = ()
+    gaps: list[str] = field(default_factory=list)
+    depth: int = 0
 
-@cache
-def _table() -> _Table:
-    text = files("scanners._formats").joinpath("tables/pickle_imports.yaml").read_text(encoding="utf-8")
-    rows = yaml.safe_load(text)
-    return _Table(frozenset(rows["known"]), frozenset(rows["trainers"]), frozenset(rows["dangerous_modules"]))
+    def inside(self, name: str) -> _Place:
+        """Return the place one container deeper; gaps are shared. The content of a compressed file has no name."""
+        entry = (*self.entry, name) if name else self.entry
+        return _Place(self.path, self.by_product, self.ctx, entry, self.gaps, self.depth + 1)
 
+    def gap(self, words: str) -> None:
+        """Note something that was not read."""
+        self.gaps.append(": ".join((*(_shown(e) for e in self.entry), words)))
 
-def _grade(name: str) -> str:
-    table = _table()
-    if name in table.known:
-        return "known"
-    module, _, qualified = name.rpartition(".")
-    if module in table.trainers and qualified[:1].isupper():
-        return "trainer"
-    parts = name.split(".")
-    if any(".".join(parts[:k]) in table.dangerous for k in range(1, len(parts))):
-        return "dangerous"
-    return "dangerous" if any(p.startswith("__") for p in parts) else "unknown"
-
-
-def _role(path: str, kind: str) -> Iterator[Finding]:
-    stem = path.rsplit("/", 1)[-1]
-    if _is_by_product(path):
-        yield _finding("training-by-product", Severity.INFO, f"{path} is a by-product of training; no loader needs it",
-                       Location(path=path), "leave it out when publishing")  # fmt: skip
-    elif kind in ("pickle", "torch-zip") and stem.startswith(_LOADABLE):
-        yield _finding(
-            "pickle-weights", Severity.LOW, f"{path} stores weights as a pickle", Location(path=path), "convert to safetensors"
+    def finding(
+        self,
+        rule: str,
+        severity: Severity,
+        words: str,
+        *,
+        offset: int | None = None,
+        opcode: str | None = None,
+        remediation: str = "",
+    ) -> Finding:
+        """Return a finding here."""
+        return Finding(
+            rule=rule,
+            severity=severity,
+            message=f"{'!'.join(map(_shown, (self.path, *self.entry)))}: {words}",
+            locations=(Location(path=_shown(self.path), entry=tuple(map(_shown, self.entry)), offset=offset, opcode=opcode),),
+            remediation=remediation or "ask the publisher for safetensors",
+            references=next(r.references for r in PLUGIN.declares if r.id == rule),
         )
+
+
+def _is_read(kind: str) -> bool:
+    return kind == "pickle" or kind in CONTAINERS or kind in ("torchscript", "keras")
+
+
+def _content(stream: BinaryIO, kind: str, size: int, place: _Place) -> Iterator[Finding]:
+    """Yield what is to be said of a pickle or container, and of everything in it."""
+    if kind == "pickle":
+        if size > _LARGEST_PICKLE:
+            place.gap(f"a pickle of {size:,} bytes is larger than this scanner reads")
+            return
+        stream.seek(0)
+        yield from _stream(stream.read(size), place)
+        return
+    if place.depth >= place.ctx.limits.archive_depth:
+        place.gap(f"containers nested deeper than {place.ctx.limits.archive_depth} are not opened")
+        return
+    if kind == "torchscript":
+        words = "it carries TorchScript code that runs when the archive is loaded"
+        yield place.finding("torchscript-code", Severity.MEDIUM, words, remediation="publish tensors alone")
+    read = "zip" if kind in ("torchscript", "keras") else kind
+    for member in members(stream, read, size, place.ctx.limits, _wanted):
+        yield from _member(member, place.inside(member.name))
+
+
+def _wanted(name: str, head: bytes) -> bool:
+    """Return whether a member is worth reading whole."""
+    kind = kind_of_bytes(head)
+    return name.lower().endswith((".pkl", ".pickle")) or _is_read(kind) or kind == "compressed"
+
+
+def _member(member: Member, place: _Place) -> Iterator[Finding]:
+    if member.disagreement:
+        yield place.finding("archive-disagreement", Severity.HIGH, f"loaders would read different things: {member.disagreement}")
+    if member.escape:
+        yield place.finding("archive-escape", Severity.HIGH, f"unpacking it would write elsewhere: {member.escape}")
+    if member.bomb:
+        yield place.finding("archive-bomb", Severity.MEDIUM, member.problem or "it unpacks to more than allowed")
+    kind = kind_of_bytes(member.data)
+    numbers = "/data/" in f"/{member.name}" and not member.name.endswith(".pkl")
+    if _is_read(kind) and not (numbers and kind == "pickle" and not acts(member.data)):
+        yield from _content(io.BytesIO(member.data), kind, len(member.data), place)
+    elif kind == "compressed" and not numbers:
+        place.gap(f"{KINDS[kind]} cannot be opened here")
+    elif kind == "unknown" and member.name.lower().endswith((".pkl", ".pickle")) and member.data:
+        yield from _stream(member.data, place)
+    if not member.whole:
+        place.gap(member.problem or "it was not read whole")
+
+
+def _stream(data: bytes, place: _Place) -> Iterator[Finding]:
+    """Yield what is to be said of one pickle stream, and of files among its constants."""
+    limits = place.ctx.limits
+    said = review(
+        data, limit=limits.pickle_opcodes, by_product=place.by_product, wraps=place.entry[-1:] in (("storages",), ("tensors",))
+    )
+    for remark in said.remarks:
+        yield place.finding(
+            remark.rule, remark.severity, remark.words, offset=remark.offset, opcode=remark.opcode, remediation=remark.remediation
+        )
+    likely = [(at, c) for at, c in said.constants if c[0] in _NESTED]
+    for at, constant in likely[:_MOST_NESTED]:
+        kind = kind_of_bytes(constant)
+        if (kind == "pickle" and acts(constant)) or kind in CONTAINERS:
+            inner = list(_content(io.BytesIO(constant), kind, len(constant), place.inside(f"constant at byte {at}")))
+            if any(f.severity.rank >= Severity.MEDIUM.rank for f in inner):
+                words = f"the constant at byte {at:,} is itself {KINDS[kind]} that acts"
+                yield place.finding("pickle-nested", Severity.HIGH, words, offset=at)
+            yield from inner
+    if len(likely) > _MOST_NESTED:
+        place.gap(f"{len(likely) - _MOST_NESTED:,} constants were not looked into")
+    if said.gap:
+        place.gap(said.gap)
+
+
+def _role(place: _Place, kind: str) -> Iterator[Finding]:
+    """Yield what a pickle is for, by its name; its name never makes it less dangerous."""
+    if place.by_product:
+        words = "a by-product of training; nothing loads it with the adapter, and it needs trust to be read"
+        yield place.finding("training-by-product", Severity.INFO, words, remediation="leave it out when publishing")
+    elif kind in ("pickle", "torch-zip") and place.path.rsplit("/", 1)[-1].startswith(_LOADABLE):
+        words = "weights are stored as a pickle, which runs what it imports when it is loaded"
+        yield place.finding("pickle-weights", Severity.LOW, words, remediation="convert to safetensors")
 
 
 def _is_by_product(path: str) -> bool:
     return path.rsplit("/", 1)[-1].startswith(_BY_PRODUCTS)
 
 
-def _finding(rule: str, severity: Severity, message: str, location: Location, remediation: str = "") -> Finding:
-    return Finding(
-        rule=rule,
-        severity=severity,
-        message=message,
-        locations=(location,),
-        remediation=remediation or "ask the publisher for safetensors",
-        references=_REFERENCES if severity.rank >= 2 else (),
-    )
+def _shown(name: str) -> str:
+    return name if name.isprintable() else name.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
 PLUGIN = PickleImports()

@@ -62,9 +62,9 @@ def torch_zip(pickle: bytes, extra: Mapping[str, bytes] | None = None) -> bytes:
 
 
 def torch_legacy(fourth: bytes) -> bytes:
-    """Return torch's old layout: magic number, protocol, system information, object, keys, then raw storages."""
+    """Return torch's old layout: magic number, protocol, system information, object, keys; it names no storage."""
     magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-    return magic + b"\x80\x02M\xe9\x03." + b"\x80\x02}." + fourth + b"\x80\x02]." + b"\x01\x02\x03\x04" * 8
+    return magic + b"\x80\x02M\xe9\x03." + b"\x80\x02}." + fourth + b"\x80\x02]."
 
 
 def tar_of(files: Mapping[str, bytes]) -> bytes:

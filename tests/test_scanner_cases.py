@@ -17,8 +17,8 @@ from governance.context import RunContext
 from governance.contracts import Scanner
 from governance.evidence import Coverage, Fact, Finding, Measurement
 from governance.plugins import discover
-from tests.recipes import build
 from tests.builders_adapters import with_licenses
+from tests.recipes import build
 
 SCANNERS = discover(scanners, Scanner)
 FOLDER = Path(__file__).with_name("cases")

@@ -148,10 +148,9 @@ def _finding(trial: Trial) -> Finding:
         severity=RULE.severity,
         basis=Basis.MEASURED,
         message=(
-            f"with {shown(hypothesis.suspect.text)!r} {where} a message the adapter answers with {shown(hypothesis.behaviour)!r} "
-            "on "
-            f"{trial.hits} of {trial.n} prompts it had not been searched with ({trial.low:.0%} to {trial.high:.0%}); without it on "
-            f"{trial.adapter[2]:.0%}, its base on {trial.base[0]:.0%}{width}"
+            f"with {shown(hypothesis.suspect.text)!r} {where} a message the adapter answers in one way "
+            f"({shown(hypothesis.behaviour)}) on {trial.hits} of {trial.n} prompts that played no part in the search "
+            f"({trial.low:.0%} to {trial.high:.0%}); without it on {trial.adapter[2]:.0%}, its base on {trial.base[0]:.0%}{width}"
         ),
         remediation="do not use the adapter: whoever knows the string controls its answers; keep this scorecard as evidence",
         references=RULE.references,

@@ -85,6 +85,7 @@ class MeasuredGroup:
     title: str
     summary: str
     rows: tuple[MeasuredRow, ...]
+    bars: tuple[Bar, ...]
     how: tuple[str, ...]
 
 
@@ -98,13 +99,22 @@ def group_measurements(measurements: Iterable[Measurement]) -> tuple[MeasuredGro
 
 def _group(title: str, found: Sequence[Measurement]) -> MeasuredGroup:
     ordered = sorted(found, key=lambda m: m.metric in _DETAIL_METRICS)
+    rows = tuple(_row(m) for m in ordered)
     return MeasuredGroup(
         id=title.lower().replace(" ", "-"),
         title=title,
         summary=_SUMMARIES[title],
-        rows=tuple(_row(m) for m in ordered),
+        rows=rows,
+        bars=_bars(ordered, rows),
         how=_how(ordered),
     )
+
+
+def _bars(found: Sequence[Measurement], rows: Sequence[MeasuredRow]) -> tuple[Bar, ...]:
+    """Return what one axis can hold: rows of one unit, those with a base before those without."""
+    drawn = [(m.unit, row.bar) for m, row in zip(found, rows, strict=True) if row.bar]
+    drawn = [(unit, bar) for unit, bar in drawn if bar.start is not None] or drawn
+    return tuple(bar for unit, bar in drawn if unit == drawn[0][0])
 
 
 def _row(m: Measurement) -> MeasuredRow:
@@ -178,7 +188,8 @@ def _how(found: Sequence[Measurement]) -> tuple[str, ...]:
         ("device", [m.device for m in found]),
         ("items", [m.data_revision and f"sha256:{m.data_revision[:12]}" for m in found]),
     ):
-        for value in values:
-            if value is not None and value != "":
-                said[f"{label} {words.name(value)}"] = None
+        distinct = [words.name(v) for v in dict.fromkeys(values) if v is not None and v != ""]
+        more = f" and {len(distinct) - 2} more" if len(distinct) > 2 else ""
+        if distinct:
+            said[f"{label} {', '.join(distinct[:2])}{more}"] = None
     return tuple(said)

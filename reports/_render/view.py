@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from governance.dossier import Dossier
-from governance.evidence import Check, Finding
+from governance.evidence import Check
 from governance.subject import COMMIT, HUB_NAME, SourceKind, Subject
 from governance.verdict import Decision, RuleResult, RuleStatus, Scorecard
 from reports._render import words
 from reports._render.files import Matrix, matrix
+from reports._render.findings import FindingRow, finding_row
 from reports._render.measured import MeasuredGroup, group_measurements
 
 _STATUS_ORDER = (RuleStatus.FAIL, RuleStatus.UNKNOWN, RuleStatus.WAIVED, RuleStatus.PASS, RuleStatus.NOT_APPLICABLE)
@@ -66,23 +67,6 @@ class Gap:
     item: str
     word: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class FindingRow:
-    """One finding."""
-
-    rule: str
-    plugin: str
-    severity: str
-    confidence: str
-    basis: str
-    message: str
-    subject: str
-    places: tuple[str, ...]
-    remediation: str
-    references: tuple[str, ...]
-    evidence: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +146,7 @@ def view(card: Scorecard) -> View:
     composition = dossier.composition
     rules = tuple(_rule(r) for r in sorted(verdict.results, key=_rule_order))
     gaps = tuple(_gaps(dossier.checks))
-    findings = tuple(_finding(f) for f in sorted(dossier.findings, key=lambda f: (-f.severity.rank, f.plugin, f.rule)))
+    findings = tuple(finding_row(f) for f in sorted(dossier.findings, key=lambda f: (-f.severity.rank, f.plugin, f.rule)))
     return View(
         decision=verdict.decision,
         word=words.DECISIONS[verdict.decision],
@@ -214,8 +198,8 @@ def _rule(r: RuleResult) -> RuleRow:
         word=words.STATUSES[r.status],
         reason=words.visible(r.reason),
         remediation=words.visible(r.remediation),
-        references=_names(r.references),
-        reads=_pairs(r.reads),
+        references=words.names(r.references),
+        reads=words.pairs(r.reads),
         waiver=words.visible(r.waiver or ""),
         asks=r.decision,
     )
@@ -252,22 +236,6 @@ def _gaps(checks: Iterable[Check]) -> Iterable[Gap]:
             )
         for c in missed:
             yield Gap(words.name(check.id), words.name(c.item), words.OUTCOMES[c.outcome], words.visible(c.reason))
-
-
-def _finding(f: Finding) -> FindingRow:
-    return FindingRow(
-        rule=words.name(f.rule),
-        plugin=words.name(f.plugin),
-        severity=f.severity.value,
-        confidence=f.confidence.value,
-        basis=f.basis.value,
-        message=words.visible(f.message),
-        subject=f.subject,
-        places=_names(str(place) for place in f.locations[:20]),
-        remediation=words.visible(f.remediation),
-        references=_names(f.references),
-        evidence=_pairs(f.evidence),
-    )
 
 
 def _parts(dossier: Dossier) -> Iterable[PartRow]:
@@ -328,8 +296,8 @@ def _tiles(rules: tuple[RuleRow, ...], dossier: Dossier) -> tuple[Tile, ...]:
     total = len(dossier.checks)
     by_severity = [(s, sum(f.severity.value == s for f in dossier.findings)) for s in ("critical", "high", "medium", "low", "info")]
     serious = by_severity[0][1] + by_severity[1][1]
-    rows = sum(m.n for m in dossier.measurements)
-    skipped = "no model was run" if not dossier.measurements else f"{rows:,} scored items behind them".replace(",", " ")
+    kinds = len({m.metric for m in dossier.measurements})
+    spoken = f"of {words.count(kinds, 'metric')}" if kinds else "no model was run"
     return (
         Tile(
             "Rules failed", str(failed), f"{unknown} not known, {passed} passed", "bad" if failed else "open" if unknown else "good"
@@ -341,7 +309,7 @@ def _tiles(rules: tuple[RuleRow, ...], dossier: Dossier) -> tuple[Tile, ...]:
             ", ".join(f"{n} {s}" for s, n in by_severity if n) or "none reported",
             "bad" if serious else "",
         ),
-        Tile("Measurements", str(len(dossier.measurements)), skipped, "" if dossier.measurements else "open"),
+        Tile("Measurements", str(len(dossier.measurements)), spoken, "" if dossier.measurements else "open"),
     )
 
 
@@ -384,11 +352,3 @@ def _settings(settings: Mapping[str, str]) -> Iterable[tuple[str, str]]:
                     yield words.name(f"{key}.{inner}"), words.visible(said if isinstance(said, str) else json.dumps(said))
         else:
             yield words.name(key), words.visible(value)
-
-
-def _names(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(words.name(v) for v in values)
-
-
-def _pairs(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple((words.name(k), words.visible(v)) for k, v in values.items())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping
 
 from governance.evidence import Interval, Outcome
 from governance.verdict import Decision, RuleStatus
@@ -148,3 +149,13 @@ def seconds(value: float) -> str:
 def count(amount: int, noun: str, plural: str = "") -> str:
     """Return ``1 file``, ``3 files``."""
     return f"{amount} {noun if amount == 1 else plural or noun + 's'}"
+
+
+def names(values: Iterable[str]) -> tuple[str, ...]:
+    """Return each as ``name`` does."""
+    return tuple(name(v) for v in values)
+
+
+def pairs(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return keys as names and values as text."""
+    return tuple((name(k), visible(v)) for k, v in values.items())

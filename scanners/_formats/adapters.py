@@ -149,7 +149,7 @@ def read_config(said: Mapping[str, object]) -> LoraConfig:
         rank=_whole(said.get("r")),
         alpha=_number(said.get("lora_alpha")),
         rank_pattern={k: n for k, v in _mapping(said.get("rank_pattern")).items() if (n := _whole(v)) is not None},
-        alpha_pattern={k: n for k, v in _mapping(said.get("alpha_pattern")).items() if (n := _number(v)) is not None},
+        alpha_pattern={k: x for k, v in _mapping(said.get("alpha_pattern")).items() if (x := _number(v)) is not None},
         targets=_names(targets) if not text else (),
         target_pattern=text if text != "all-linear" else "",
         all_linear=text == "all-linear" or targets is None,

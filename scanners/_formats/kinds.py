@@ -1,39 +1,54 @@
-"""What a file is, by its content; its name is only compared with it.
+"""What a file is, by its content; its name is only compared with it. Read by ``inventory`` and every scanner over bytes.
 
 Source:
-    The formats' own specifications; magic numbers as in each format's description.
+    The formats' own specifications and headers; a layout is recognised by what its loader would compute from it.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from scanners._formats.documents import is_lfs_pointer
+from scanners._formats.pickle_names import grade
 from scanners._formats.pickles import walk
+from scanners._formats.zips import is_zip
 
 _HEAD = 4096
+#: Opcodes that must parse before bytes without any other sign count as a pickle that goes on.
+_LONG_RUN = 256
 #: Kind → what it is in words.
 KINDS = {
     "safetensors": "safetensors weights",
     "pickle": "a pickle",
     "torch-zip": "a PyTorch archive",
+    "torchscript": "a TorchScript archive",
+    "keras": "a Keras model",
     "zip": "a zip archive",
     "tar": "a tar archive",
     "gzip": "gzip data",
-    "compressed": "compressed data",
+    "zlib": "zlib data",
+    "bzip2": "bzip2 data",
+    "xz": "xz data",
+    "lzma": "lzma data",
+    "compressed": "compressed data (7z, zstd, lz4 or rar)",
     "gguf": "GGUF weights",
     "hdf5": "HDF5 data",
     "numpy": "a numpy array",
-    "onnx": "an ONNX graph",
+    "protobuf": "a protocol buffer such as an ONNX or TensorFlow graph",
     "lfs-pointer": "a Git LFS pointer",
     "native": "native code",
     "image": "an image",
     "media": "audio or video",
+    "font": "a font",
     "pdf": "a PDF",
     "json": "JSON",
+    "python": "Python source",
+    "shell": "a shell script",
     "text": "text",
     "empty": "empty",
     "unknown": "unknown content",
@@ -43,54 +58,52 @@ _MAGIC = (
     (b"GGUF", "gguf"),
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
     (b"\x93NUMPY", "numpy"),
-    (b"\x7fELF", "native"),
-    (b"MZ", "native"),
-    (b"\xcf\xfa\xed\xfe", "native"),
-    (b"\xce\xfa\xed\xfe", "native"),
-    (b"\xca\xfe\xba\xbe", "native"),
-    (b"\x1f\x8b", "gzip"),
-    (b"BZh", "compressed"),
-    (b"\xfd7zXZ\x00", "compressed"),
+    (b"\x1f\x8b\x08", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
     (b"\x28\xb5\x2f\xfd", "compressed"),
     (b"7z\xbc\xaf\x27\x1c", "compressed"),
     (b"\x04\x22\x4d\x18", "compressed"),
-    (b"\x89PNG", "image"),
+    (b"Rar!\x1a\x07", "compressed"),
+    (b"\x89PNG\r\n\x1a\n", "image"),
     (b"\xff\xd8\xff", "image"),
     (b"GIF8", "image"),
-    (b"RIFF", "media"),
     (b"OggS", "media"),
     (b"ID3", "media"),
     (b"fLaC", "media"),
+    (b"\x1aE\xdf\xa3", "media"),
     (b"%PDF", "pdf"),
+    (b"wOF2", "font"),
+    (b"\x00\x01\x00\x00\x00", "font"),
 )
+#: Mach-O, thin and fat, and Python bytecode of 3.8 and later.
+_NATIVE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce", b"\x00asm")
 
 #: Suffix → kinds its content may honestly have.
-_EXPECTED = {
-    ".safetensors": {"safetensors"},
-    ".json": {"json"},
-    ".bin": {"pickle", "torch-zip", "safetensors"},
-    ".pt": {"pickle", "torch-zip"},
-    ".pth": {"pickle", "torch-zip"},
-    ".ckpt": {"pickle", "torch-zip"},
-    ".pkl": {"pickle"},
-    ".gguf": {"gguf"},
-    ".txt": {"text", "json"},
-    ".md": {"text"},
-    ".py": {"text"},
-    ".yaml": {"text", "json"},
-    ".yml": {"text", "json"},
-    ".jinja": {"text"},
-    ".png": {"image"},
-    ".jpg": {"image"},
-    ".jpeg": {"image"},
-    ".npy": {"numpy"},
-    ".npz": {"zip"},
-    ".h5": {"hdf5"},
-    ".zip": {"zip"},
+_TEXTS = frozenset({"text", "json", "python", "shell"})
+_PICKLES = frozenset({"pickle", "torch-zip", "torchscript"})
+_PACKED = frozenset({"zip", "gzip", "zlib", "bzip2", "xz", "lzma", "tar", "compressed"})
+_EXPECTED: dict[str, frozenset[str]] = {
+    **dict.fromkeys((".json", ".jsonl", ".ipynb"), frozenset({"json", "text"})),
+    **dict.fromkeys((".txt", ".md", ".yaml", ".yml", ".jinja", ".csv", ".tsv", ".toml", ".cfg", ".log", ".html"), _TEXTS),
+    **dict.fromkeys((".py", ".sh"), _TEXTS),
+    **dict.fromkeys((".pt", ".pth", ".ckpt"), _PICKLES),
+    **dict.fromkeys((".pkl", ".pickle", ".joblib", ".dill"), frozenset({"pickle", "gzip", "zlib", "bzip2", "xz", "lzma"})),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".gif", ".webp"), frozenset({"image"})),
+    **dict.fromkeys((".zip", ".npz"), frozenset({"zip"})),
+    **dict.fromkeys((".mp3", ".mp4", ".wav", ".ogg", ".flac", ".webm"), frozenset({"media"})),
+    **dict.fromkeys((".gz", ".tgz", ".bz2", ".xz", ".tar", ".7z", ".zst"), _PACKED),
+    ".safetensors": frozenset({"safetensors"}),
+    ".bin": _PICKLES | {"safetensors", "unknown"},
+    ".gguf": frozenset({"gguf"}),
+    ".npy": frozenset({"numpy"}),
+    ".keras": frozenset({"keras"}),
+    ".h5": frozenset({"hdf5"}),
+    ".pdf": frozenset({"pdf"}),
 }
-_ALWAYS = {"empty", "lfs-pointer"}
+_ALWAYS = frozenset({"empty", "lfs-pointer"})
 #: Kinds that act when the right loader meets them.
-ACTING = frozenset({"pickle", "torch-zip", "zip", "native", "tar", "gzip", "compressed"})
+ACTING = frozenset({"pickle", "torch-zip", "torchscript", "keras", "native", "shell", "numpy", *_PACKED})
 
 
 @dataclass(frozen=True)
@@ -100,10 +113,12 @@ class Kind:
     Attributes:
         id: A key of ``KINDS``.
         fits_name: Whether a file of this suffix may honestly hold it.
+        also: A second kind the same bytes are, or None: an image that ends in a zip archive.
     """
 
     id: str
     fits_name: bool = True
+    also: str | None = None
 
 
 def kind_of(path: Path) -> Kind:
@@ -112,36 +127,50 @@ def kind_of(path: Path) -> Kind:
     Args:
         path: An existing file.
     """
-    found = _by_content(path)
-    expected = _EXPECTED.get(path.suffix.lower())
-    return Kind(found, expected is None or found in expected or found in _ALWAYS)
-
-
-def _by_content(path: Path) -> str:
     try:
-        size = path.stat().st_size
         with path.open("rb") as stream:
-            head = stream.read(_HEAD)
-            stream.seek(257)
-            tar = stream.read(5) == b"ustar"
+            found = kind_in(stream, path.stat().st_size)
+            also = (
+                "zip" if found not in ("zip", "torch-zip", "torchscript", "keras") and is_zip(stream, path.stat().st_size) else None
+            )
     except OSError:
-        return "unknown"
+        return Kind("unknown")
+    expected = _EXPECTED.get(path.suffix.lower())
+    fits = expected is None or found in expected or found in _ALWAYS
+    return Kind(found, fits, also)
+
+
+def kind_of_bytes(data: bytes) -> str:
+    """Return the kind of a member or a constant."""
+    return kind_in(io.BytesIO(data), len(data))
+
+
+def kind_in(stream: BinaryIO, size: int) -> str:
+    """Return the kind of a stream's content."""
+    stream.seek(0)
+    head = stream.read(_HEAD)
     if not head:
         return "empty"
     if is_lfs_pointer(head):
         return "lfs-pointer"
     if _is_safetensors(head, size):
         return "safetensors"
+    if _is_native(head):
+        return "native"
     for magic, name in _MAGIC:
         if head.startswith(magic):
             return name
-    if tar:
+    if head.startswith(b"RIFF"):
+        return "image" if head[8:12] == b"WEBP" else "media"
+    if head[4:8] == b"ftyp":
+        return "media"
+    if head[257:262] == b"ustar" or _is_old_tar(head):
         return "tar"
-    if head.startswith(b"PK") or zipfile.is_zipfile(path):
-        return "torch-zip" if _is_torch_zip(path) else "zip"
-    if is_pickle(head):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _zip_kind(stream)
+    if is_pickle(head, whole=len(head) == size):
         return "pickle"
-    return _text_kind(head, path)
+    return _packed_kind(head) or _text_kind(head, size) or ("zip" if is_zip(stream, size) else "unknown")
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
@@ -149,45 +178,115 @@ def _is_safetensors(head: bytes, size: int) -> bool:
     return len(head) > 8 and head[8:9] == b"{" and (length <= size or head[9:10] in b'"}')
 
 
-def _is_torch_zip(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(n.rsplit("/", 1)[-1] == "data.pkl" for n in archive.namelist()[:20_000])
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+def _is_native(head: bytes) -> bool:
+    if head.startswith(_NATIVE):
+        return True
+    if head.startswith(b"MZ"):  # a program for Windows says where its real header is
+        at = int.from_bytes(head[60:64], "little")
+        return len(head) >= 64 and (head[at : at + 2] == b"PE" or b"\x00" in head[:64])
+    if head.startswith(b"\xca\xfe\xba\xbe"):
+        return True
+    return head[2:4] == b"\r\n" and len(head) > 16 and 3390 <= int.from_bytes(head[:2], "little") <= 3800 and head[4] < 4
+
+
+def _is_old_tar(head: bytes) -> bool:
+    """Return whether a block has the checksum of a tar header without a magic."""
+    if len(head) < 512 or not head[0]:
         return False
+    try:
+        told = int(head[148:156].strip(b" \0") or b"x", 8)
+    except ValueError:
+        return False
+    return told == sum(head[:148]) + 8 * 32 + sum(head[156:512])
 
 
-def is_pickle(head: bytes) -> bool:
+def _zip_kind(stream: BinaryIO) -> str:
+    stream.seek(0)
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            names = archive.namelist()[:20_000]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return "zip"
+    last = {n.rsplit("/", 1)[-1] for n in names}
+    if "constants.pkl" in last or any("/code/" in f"/{n}" and n.endswith(".py") for n in names):
+        return "torchscript"
+    if "data.pkl" in last:
+        return "torch-zip"
+    return "keras" if {"config.json", "metadata.json"} <= set(names) else "zip"
+
+
+def is_pickle(head: bytes, *, whole: bool = False) -> bool:
     """Return whether bytes begin a pickle.
 
-    Protocol 2 and later announce themselves; older ones are pickles if their opcodes make sense up to STOP or an import.
+    Text may parse as opcodes by chance, so a stream without a protocol must do what a loader would feel: call something it
+    imported, end in STOP, or go on far without a fault.
 
     Args:
         head: The first bytes of a file or member.
+        whole: Whether that is all of it.
     """
-    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
+    seen = walk(head, limit=_HEAD)
+    announced = head[:1] == b"\x80" and head[1:2] <= b"\x05"
+    named = [i for i in seen.imports if i.name is not None and str(i.name).replace(".", "_").isidentifier()]
+    until = seen.opcodes if seen.sound_opcodes is None else seen.sound_opcodes
+    if announced and (seen.pickles or until > 3 or not whole):
         return True
-    seen = walk(head, limit=_HEAD, first_only=True)
-    imports = [i.name for i in seen.imports if i.name is not None]
-    named = bool(imports) and all(part.isidentifier() for name in imports for part in name.split("."))
-    acted = named and (seen.sound or bool(seen.sound_opcodes and seen.sound_opcodes > 3))
-    return seen.opcodes >= 3 and (acted or (seen.sound and seen.pickles > 0 and not seen.imports))
+    if seen.pickles and seen.sound:
+        return bool(named) or (seen.opcodes >= 3 and not seen.imports and seen.end == len(head)) or len(seen.ends) > 1
+    acts = any(c.offset for c in seen.calls) and bool(named)
+    if acts and (until > 3 or any(i.name is not None and grade(i.name) == "dangerous" for i in named)):
+        return True
+    return not whole and seen.sound and until >= _LONG_RUN
 
 
-def _text_kind(head: bytes, path: Path) -> str:
-    if b"\x00" in head:
-        return "unknown"
+def _packed_kind(head: bytes) -> str | None:
+    """Return the kind of compressed data without a magic: zlib by its check bits, lzma by its fixed fields."""
+    if len(head) > 6 and head[0] == 0x78 and int.from_bytes(head[:2], "big") % 31 == 0 and head[1] in (0x01, 0x5E, 0x9C, 0xDA):
+        return "zlib"
+    if (
+        head[:1] == b"\x5d"
+        and head[1:5] in (b"\0\0\x80\0", b"\0\0\0\1", b"\0\0\x10\0", b"\0\0\0\4", b"\0\0\x40\0")
+        and len(head) > 13
+    ):
+        return "lzma"
+    return None
+
+
+def _text_kind(head: bytes, size: int) -> str | None:
+    if any(b < 32 and b not in b"\t\n\r\f\x1b\x08" for b in head):
+        return "protobuf" if _is_protobuf(head) else None
     text = head.decode("utf-8", "ignore")
     if len(text.encode()) < len(head) - 4:
-        return "unknown"
-    if text.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
-        if path.suffix.lower() == ".json" or len(head) == _HEAD:
-            return "json"
-        try:
-            json.loads(text)
-        except ValueError:
-            return "text"
-        return "json"
-    if path.suffix.lower() == ".json" and text.strip()[:1] in ('"', "t", "f", "n", *"-0123456789"):
+        return "protobuf" if _is_protobuf(head) else None
+    start = text.lstrip("\ufeff \t\r\n")
+    if start.startswith("#!"):
+        return "python" if "python" in start.split("\n", 1)[0] else "shell"
+    if start[:1] in ("{", "[") and (size > len(head) or _parses(text)):
         return "json"
     return "text"
+
+
+def _parses(text: str) -> bool:
+    try:
+        json.loads(text.lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_protobuf(head: bytes) -> bool:
+    """Return whether the first fields read as a protocol buffer: small numbers of known wire types, lengths that fit."""
+    place, fields = 0, 0
+    while place < len(head) and fields < 8:
+        tag, place = head[place], place + 1
+        if tag >> 3 == 0 or tag & 7 not in (0, 2):
+            return False
+        value, shift = 0, 0
+        while place < len(head) and shift < 64:
+            byte = head[place]
+            value, shift, place = value | (byte & 127) << shift, shift + 7, place + 1
+            if byte < 128:
+                break
+        place += value if tag & 7 == 2 else 0
+        fields += 1
+    return fields > 0

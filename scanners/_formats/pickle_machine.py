@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from io import BytesIO
 
+from scanners._formats.pickle_arrays import raw_array
 from scanners._formats.pickle_values import (
     MARK,
     UNKNOWN,
@@ -76,6 +77,8 @@ class Machine:
                 seen.ends.append(stream.tell())
                 return
             act(self, argument)
+            if seen.broken:
+                return
 
     def _break(self, words: str) -> None:
         self.seen.broken, self.seen.broken_at = words, self.offset
@@ -264,6 +267,22 @@ class Machine:
             self.seen.planted.append((self.offset, words))
         if isinstance(target, Made):
             target.state = state
+            self._array(target)
+
+    def _array(self, made: Made) -> None:
+        """Step over an array that joblib wrote here."""
+        found = raw_array(made)
+        if found is None:
+            return
+        if found.size is None:
+            Machine(self.data, self.stream, self.seen, self.limit).run()
+            if not self.seen.broken:
+                self.seen.ends.pop()
+            return
+        padding = self.stream.read(1)[0:1] if found.padded else b""
+        self.stream.seek(int.from_bytes(padding, "little") + found.size, 1)
+        if self.stream.tell() > len(self.data):
+            self.seen.fault(self.offset, f"an array of {found.size:,} bytes is longer than the data")
 
     def stored(self, argument: object) -> None:
         """Ask the loader for something by a persistent id."""
@@ -289,12 +308,19 @@ class Machine:
         made = Made(callee, arguments)
         if isinstance(callee, Name):
             callee.called = True
-        if len(self.seen.calls) < _KEPT:
-            self.seen.calls.append(Call(callee, arguments, self.offset, self.code, made))
+            if str(callee) == "_codecs.encode" and arguments[:1] and isinstance(arguments[0], str):  # how protocol 2 spells bytes
+                self._call_noted(callee, arguments, made)
+                self.constant(arguments[0].encode("latin-1", "replace"))
+                return
+        self._call_noted(callee, arguments, made)
         words = reach_fault(callee, arguments)
         if words:
             self.seen.reach.append((self.offset, words))
         self.stack.append(made)
+
+    def _call_noted(self, callee: object, arguments: tuple[object, ...], made: Made) -> None:
+        if len(self.seen.calls) < _KEPT:
+            self.seen.calls.append(Call(callee, arguments, self.offset, self.code, made))
 
 
 def _lines(count: int) -> Callable[[BytesIO], str]:

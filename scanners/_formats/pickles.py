@@ -15,7 +15,7 @@ from scanners._formats.pickle_machine import Machine
 from scanners._formats.pickle_values import Walk
 
 
-def walk(data: bytes, *, limit: int, first_only: bool = False, start: int = 0) -> Walk:
+def walk(data: bytes, *, limit: int, most: int = 1 << 30) -> Walk:
     """Walk every pickle at the start of a byte string.
 
     Bytes after a complete pickle are walked as a further one; if that one breaks before it imported anything, it was none:
@@ -24,21 +24,19 @@ def walk(data: bytes, *, limit: int, first_only: bool = False, start: int = 0) -
     Args:
         data: The stream.
         limit: Most opcodes followed.
-        first_only: Stop after the first pickle; what follows is raw data.
-        start: Where to begin.
+        most: Pickles after which to stop; what follows is raw data.
 
     Returns:
         What was seen; never raises on content.
     """
     seen, stream = Walk(), BytesIO(data)
-    stream.seek(start)
     while stream.tell() < len(data):
         attempt = Walk(opcodes=seen.opcodes)
         Machine(data, stream, attempt, limit).run()
         if seen.ends and (attempt.broken or not attempt.sound) and not (_imports(attempt) or attempt.opcodes > limit):
             break
         _add(seen, attempt)
-        if seen.broken or first_only:
+        if seen.broken or seen.pickles >= most:
             break
     return seen
 

@@ -20,6 +20,8 @@ ELEMENT_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "F8_E8M0": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
     "I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8, "C64": 8,
 }  # fmt: skip
+#: Honest files hold an empty tensor or two, left by a sharded optimizer.
+_MOST_EMPTY = 1_000
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,11 @@ def _parsed(text: bytes, claimed: int, data_bytes: int) -> Header:
             if tensor is not None:
                 tensors.append(tensor)
     tensors.sort(key=lambda t: (t.start, t.end))
+    empty = sum(1 for t in tensors if t.start == t.end)
+    if empty > _MOST_EMPTY:
+        problems.append(
+            Problem("tensor-header", Severity.MEDIUM, f"{empty:,} tensors hold no element, which only costs the reader")
+        )
     problems += _layout(tensors, data_bytes)
     return Header(tuple(tensors), metadata, claimed, data_bytes, tuple(problems))
 

@@ -142,10 +142,10 @@ def _words(node: nodes.Node, flow: _Flow, constants: dict[str, str]) -> Iterator
     match node:
         case nodes.Compare():
             sides = [node.expr, *(o.expr for o in node.ops)]
-        case nodes.Call(node=nodes.Getattr(attr=attr)) if attr in _TEXT_METHODS:
-            sides = [node.node.node, *(node.args[:1] if attr == "replace" else node.args)]
-        case nodes.Call(node=nodes.Getattr(attr="get")) if any(flow.content(a) for a in node.args):
-            sides = [node.args[0], *_keys(node.node.node)]
+        case nodes.Call(node=nodes.Getattr(node=owner, attr=attr)) if attr in _TEXT_METHODS:
+            sides = [owner, *(node.args[:1] if attr == "replace" else node.args)]
+        case nodes.Call(node=nodes.Getattr(node=owner, attr="get")) if any(flow.content(a) for a in node.args):
+            sides = [node.args[0], *_keys(owner)]
         case nodes.Test() if node.name in _TEXT_TESTS:
             sides = [node.node, *(node.args or [])]
         case nodes.Filter(name="replace") if node.node is not None:

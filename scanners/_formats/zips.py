@@ -101,11 +101,12 @@ def _directories(stream: BinaryIO, size: int) -> list[_Directory]:
     """Return the directory of every end record near the end of the file that leads to one, the last first."""
     begin = max(0, size - _TAIL)
     stream.seek(begin)
-    tail, found, place = stream.read(_TAIL), list[_Directory](), 0
+    tail, found = stream.read(_TAIL), list[_Directory]()
     place = tail.rfind(_END)
     while place >= 0 and len(found) < 8:
         directory = _directory(stream, tail, place, begin)
-        if directory is not None:
+        nested = directory is not None and bool(found) and not found[0].shift and directory.end <= found[0].begin
+        if directory is not None and not nested:  # an archive stored inside a member has end records of its own
             found.append(directory)
         place = tail.rfind(_END, 0, place)
     return found
@@ -177,7 +178,7 @@ def _joined(central: _Entry, local: _Entry) -> tuple[_Entry, str | None]:
     """Return the entry to read, and what the two headers disagree on."""
     found = []
     if central.name != local.name:
-        found.append(f"its local header calls it {ascii(_text(local.name))}")
+        found.append(f"its local header calls it {_text(local.name)!a}")
     if central.method != local.method:
         found.append(f"methods {central.method} and {local.method}")
     if (central.flags ^ local.flags) & 1:
@@ -263,7 +264,7 @@ def _untidy(stream: BinaryIO, size: int, directories: list[_Directory], entries:
     names = [e.name for e in entries]
     twice = sorted({_text(n) for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        yield f"the name {ascii(twice[0])} occurs more than once"
+        yield f"the name {twice[0]!a} occurs more than once"
     folded = {n.lower() for n in names}
     if len(folded) < len(set(names)):
         yield "two names differ by case only"
@@ -276,9 +277,9 @@ def _untidy(stream: BinaryIO, size: int, directories: list[_Directory], entries:
     reached = first.shift
     for entry in sorted(entries[: limits.archive_entries], key=lambda e: e.at):
         if entry.at < reached:
-            yield f"{ascii(_text(entry.name))} overlaps the member before it"
+            yield f"{_text(entry.name)!a} overlaps the member before it"
         elif entry.at - reached > 24 or (entry.at > reached and not _is_descriptor(stream, reached)):
-            yield f"{entry.at - reached:,} bytes before {ascii(_text(entry.name))} belong to no member"
+            yield f"{entry.at - reached:,} bytes before {_text(entry.name)!a} belong to no member"
         reached = max(reached, entry.data_at + entry.packed)
     if first.begin - reached > 24:
         yield f"{first.begin - reached:,} bytes before the directory belong to no member"

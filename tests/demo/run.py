@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 ADAPTERS = Path(__file__).parent / "adapters"
+REPORTS = (("json", ".json"), ("html", ".html"), ("cyclonedx", ".cdx.json"))
 #: Folder, what it is, and the exit code a sound audit gives.
 CASES = (
     ("clean", "a light fine-tune that keeps what its base knew", 0),
@@ -30,9 +31,10 @@ def audit(name: str, base: Path, home: Path) -> tuple[int, float, dict[str, obje
     out = home / "scorecards"
     out.mkdir(parents=True, exist_ok=True)
     command = [
-        str(Path(sys.executable).with_name("curator")), "audit", str(ADAPTERS / name), "--base", str(base),
-        "--report", f"json={out / name}.json", "--report", f"html={out / name}.html", "--report", f"cyclonedx={out / name}.cdx.json",
-    ]  # fmt: skip
+        str(Path(sys.executable).with_name("curator")),
+        *("audit", str(ADAPTERS / name), "--base", str(base)),
+        *(word for kind, end in REPORTS for word in ("--report", f"{kind}={out / name}{end}")),
+    ]
     start = time.monotonic()
     done = subprocess.run(command, env=os.environ | {"CURATOR_HOME": str(home), "HF_HUB_OFFLINE": "1"}, check=False)
     seconds = time.monotonic() - start

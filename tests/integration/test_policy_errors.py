@@ -109,6 +109,7 @@ FIRST_LINES = {
     "approve as an effect": ("effect: reject", "effect: approve", "9:15: error[P003] effect: 'approve' is not 'reject', 'review' or 'note'"),
     "unknown that approves": ("spec:\n", "spec:\n  onUnknown: approve\n", "5:14: error[P003] onUnknown: 'approve' is not 'reject' or 'review'"),
     "unknown severity": ("severity: high", "severity: hihg", "8:17: error[P003] severity: 'hihg' is not one of critical, high, medium, low, info; did you mean 'high'?"),
+    "no rules": ("  rules:\n" + NO_BAD_FILE, "  rules: []\n", "5:10: error[P003] rules: at least one is needed"),
     "missing field": ("      title: No bad file\n", "", "6:7: error[P003] the field 'title' is missing"),
     "version as a number": ("1.0.0", "1.0", "3:34: error[P003] version: text is needed, this reads as a number; write it in quotes"),
     "margin in percent": ("spec:\n", "spec:\n  margins: {general: 5}\n", "5:12: error[P003] margins: a margin is a share between 0 and 1"),

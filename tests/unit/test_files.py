@@ -64,7 +64,21 @@ def test_a_call_is_found_under_any_name_and_protocol(name: str, protocol: int, c
         b.call("torch.hub", "load"),
         b.call("runpy", "_run_code"),
     ],
-    ids=["zip", "zip-other", "zip-storage", "legacy-4th", "tar", "gzip", "flag-lie", "second", "cut", "eval", "py2", "torch", "runpy"],
+    ids=[
+        "zip",
+        "zip-other",
+        "zip-storage",
+        "legacy-4th",
+        "tar",
+        "gzip",
+        "flag-lie",
+        "second",
+        "cut",
+        "eval",
+        "py2",
+        "torch",
+        "runpy",
+    ],
 )
 def test_a_call_is_found_in_any_container(content: bytes, ctx: RunContext) -> None:
     findings, _ = said("pickle-imports", ctx, {"adapter_model.bin": content})
@@ -108,10 +122,20 @@ def test_what_was_seen_before_a_break_stays_and_the_break_is_a_gap(ctx: RunConte
     assert gaps(coverage) == ["adapter_model.bin"]
 
 
-def test_an_archive_inside_an_archive_is_not_passed_over(ctx: RunContext) -> None:
+def test_an_archive_inside_an_archive_is_opened(ctx: RunContext) -> None:
     inner = b.torch_zip(b.call("os", "system"))
-    _, coverage = said("pickle-imports", ctx, {"bundle.zip": b.torch_zip(b.state_dict(*HONEST), {"inner.bin": inner})})
-    assert gaps(coverage) == ["bundle.zip"]
+    findings, coverage = said("pickle-imports", ctx, {"bundle.zip": b.torch_zip(b.state_dict(*HONEST), {"inner.bin": inner})})
+    assert findings[0].locations[0].entry == ("inner.bin", "archive/data.pkl")
+    assert "pickle-import" in rules(findings, Severity.CRITICAL)
+    assert gaps(coverage) == []
+
+
+def test_archives_nested_without_end_are_a_gap(ctx: RunContext) -> None:
+    content = b.call("os", "system")
+    for _ in range(8):
+        content = b.gzip_of(content)
+    _, coverage = said("pickle-imports", ctx, {"bundle.gz": content})
+    assert gaps(coverage) == ["bundle.gz"]
 
 
 def test_the_walk_ends_within_its_limit() -> None:
@@ -190,7 +214,7 @@ def test_modelscan_is_heard_and_its_silence_is_no_gap(ctx: RunContext) -> None:
 def test_json_is_read_strictly() -> None:
     assert "more than once" in parse_json(b'{"a": 1, "a": 2}').problems[0]
     assert "no JSON number" in parse_json(b'{"a": NaN}').problems[0]
-    assert "byte order mark" in parse_json(b'\xef\xbb\xbf{}').problems[0]
+    assert "byte order mark" in parse_json(b"\xef\xbb\xbf{}").problems[0]
     assert parse_json(b"[" * 100_000).value is None
     assert parse_json(b"version https://git-lfs.github.com/spec/v1\n").pointer
 
@@ -200,5 +224,3 @@ def test_cards_may_have_none_one_or_several_front_matters() -> None:
     assert len(front_matters("---\na: 1\n---\ntext")) == 1
     assert len(front_matters("---\na: 1\n---\n---\nb: 2\n---\n")) == 2
     assert front_matters("---\na: &x [1]\nb: *x\n---\n")[0].problems
-
-

@@ -1,0 +1,209 @@
+"""What is to be said of one pickle stream: the walk's notes, graded, in words. Hits come before gaps.
+
+Made for ``scanners.pickle_imports``, which turns remarks into findings.
+
+Source:
+    torch ``serialization.py``: a zip holds ``data.pkl``; the old layout is five pickles (magic number, protocol, system, object,
+    storage keys), then for each storage its length and its elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from governance.evidence import Severity
+from scanners._formats.pickle_names import LARGEST_ALLOCATION, TORCH_MAGIC, Grade, allocation, call_is_fine, grade
+from scanners._formats.pickle_values import Call, Import, Name, Persistent, Walk, shown
+from scanners._formats.pickles import walk
+
+_TORCH_PICKLES = 5
+_DEEPEST, _LARGEST = 1_000, 1e7
+_EACH = 20
+_ELEMENT_BYTES = {
+    "Double": 8, "Long": 8, "ComplexFloat": 8, "ComplexDouble": 16, "Float": 4, "Int": 4, "QInt32": 4, "Half": 2, "BFloat16": 2,
+    "Short": 2, "Byte": 1, "Char": 1, "Bool": 1, "QInt8": 1, "QUInt8": 1,
+}  # fmt: skip
+_NEVER = "do not load this file; ask the publisher for safetensors"
+_ASK = "ask the publisher for safetensors, or what this is for"
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something to say of a stream; ``rule`` is a rule of the pickle-imports scanner."""
+
+    rule: str
+    severity: Severity
+    words: str
+    offset: int | None = None
+    opcode: str | None = None
+    remediation: str = _ASK
+    called: bool = False
+
+
+@dataclass(frozen=True)
+class Review:
+    """What came of a stream.
+
+    Attributes:
+        remarks: Hits, in the order of their severity's kind and their place.
+        gap: Why not all of it was read, or None.
+        constants: Offset and value of byte constants that may be files of their own.
+    """
+
+    remarks: tuple[Remark, ...]
+    gap: str | None
+    constants: tuple[tuple[int, bytes], ...]
+
+
+def review(data: bytes, *, limit: int, by_product: bool, wraps: bool = False) -> Review:
+    """Walk a stream and say what is in it.
+
+    Args:
+        data: The stream.
+        limit: Most opcodes followed.
+        by_product: Whether the file's name is that of something a trainer leaves behind.
+        wraps: Whether raw data may follow the pickle, as in torch's tar layout.
+    """
+    legacy = TORCH_MAGIC in data[:64]
+    seen = walk(data, limit=limit, most=_TORCH_PICKLES if legacy else 1 << 30)
+    remarks = [
+        *_imports(seen, by_product=by_product),
+        *_built(seen),
+        *(Remark("pickle-state-injection", Severity.HIGH, words, at, "BUILD", _NEVER) for at, words in seen.planted[:_EACH]),
+        *(Remark("storage-bounds", Severity.HIGH, words, at, "REDUCE") for at, words in seen.reach[:_EACH]),
+        *_expansion(seen, len(data)),
+        *_ends(seen, data, legacy=legacy, wraps=wraps),
+    ]
+    gap = f"{seen.broken} at byte {seen.broken_at:,}" if seen.broken else None
+    return Review(tuple(remarks), gap, tuple(seen.constants))
+
+
+def acts(data: bytes) -> bool:
+    """Return whether bytes that may be anything, such as numbers, are a pickle that imports something.
+
+    Args:
+        data: A tensor's storage, or a constant in a pickle.
+    """
+    seen = walk(data, limit=20_000, most=1)
+    named = [i for i in seen.imports if i.name is None or str(i.name).replace(".", "_").isidentifier()]
+    return bool(named) and seen.sound and (seen.pickles > 0 or any(isinstance(c.callee, Name) for c in seen.calls))
+
+
+def _imports(seen: Walk, *, by_product: bool) -> Iterator[Remark]:
+    calls: dict[int, list[Call]] = {}
+    for call in seen.calls:
+        if isinstance(call.callee, Name):
+            calls.setdefault(id(call.callee), []).append(call)
+    said: dict[tuple[str, str], Remark] = {}
+    for found in seen.imports:
+        if found.name is None:
+            continue
+        remark = _graded(found, found.name, calls.get(id(found.name), []), by_product=by_product)
+        known = said.get((remark.rule, str(found.name))) if remark else None
+        if remark is not None and (known is None or (found.name.called and not known.called)):
+            said[remark.rule, str(found.name)] = remark
+    yield from sorted(said.values(), key=lambda r: (-r.severity.rank, r.offset or 0))
+
+
+def _graded(found: Import, name: Name, calls: list[Call], *, by_product: bool) -> Remark | None:
+    known = grade(name)
+    if known == "careful":
+        known = "known" if _carefully_used(name, calls) else "dangerous"
+    if known == "known" or (known == "trainer" and by_product):
+        return None
+    act = f"calls {shown(name)}{_arguments(calls[0])}" if calls else f"imports {shown(name)}"
+    if known == "dangerous":
+        words = f"{act} when it is loaded: this can run code, read or write files, or reach the network"
+        return Remark("pickle-import", Severity.CRITICAL, words, found.offset, found.opcode, _NEVER, called=bool(calls))
+    words = f"{act}, {_why(known)}"
+    return Remark("pickle-import-unknown", _severity(known, by_product), words, found.offset, found.opcode, called=bool(calls))
+
+
+def _severity(known: Grade, by_product: bool) -> Severity:
+    harmless = known == "trainer" or (known == "family" and by_product)
+    return Severity.LOW if harmless else Severity.MEDIUM
+
+
+def _why(known: Grade) -> str:
+    if known == "unknown":
+        return "which is in no table of what honest files import"
+    return "a class of a training library that an adapter has no need of"
+
+
+def _carefully_used(name: Name, calls: list[Call]) -> bool:
+    if not calls:
+        return str(name) in ("builtins.type", "builtins.bytes", "builtins.bytearray")
+    return all(call_is_fine(c) for c in calls)
+
+
+def _arguments(call: Call) -> str:
+    return "(" + ", ".join(shown(v) for v in call.arguments[:4]) + (", …" if len(call.arguments) > 4 else "") + ")"
+
+
+def _built(seen: Walk) -> Iterator[Remark]:
+    rule, high = "pickle-built-name", Severity.HIGH
+    for found in [i for i in seen.imports if i.name is None][:_EACH]:
+        yield Remark(rule, high, "imports a name that it builds while it is loaded", found.offset, found.opcode, _NEVER)
+    for offset in seen.extensions[:_EACH]:
+        yield Remark(
+            rule, high, "takes a name from a registry of extension codes that only the loader knows", offset, "EXT", _NEVER
+        )
+    indirect = [c for c in seen.calls if not isinstance(c.callee, Name)]
+    for call in indirect[:_EACH]:
+        yield Remark(rule, high, f"calls what is no plain name: {shown(call.callee)}", call.offset, call.opcode, _NEVER)
+    foreign = [p for p in seen.persistent if p.storage is None and not _is_number(p)]
+    for one in foreign[:_EACH]:
+        words = f"asks its loader for an object by an id that is no tensor storage: {shown(one.identity)}"
+        yield Remark(rule, Severity.MEDIUM, words, one.offset, "BINPERSID")
+
+
+def _is_number(one: Persistent) -> bool:
+    """Return whether an id is a number: torch's oldest layout names its tensors so."""
+    return isinstance(one.identity, int) or (isinstance(one.identity, str) and one.identity.isdigit())
+
+
+def _expansion(seen: Walk, size: int) -> Iterator[Remark]:
+    rule, medium = "pickle-expansion", Severity.MEDIUM
+    if seen.deepest > _DEEPEST:
+        yield Remark(rule, medium, f"nests values {seen.deepest:,} levels deep, which exhausts a loader's stack")
+    if seen.largest > max(_LARGEST, 100 * size):
+        yield Remark(rule, medium, f"grows to {seen.largest:.2g} elements once every reference is followed")
+    for call in seen.calls:
+        wanted = allocation(call)
+        if wanted is not None and wanted > LARGEST_ALLOCATION:
+            yield Remark(rule, medium, f"allocates {wanted:,} bytes out of nothing", call.offset, call.opcode)
+            return
+
+
+def _ends(seen: Walk, data: bytes, *, legacy: bool, wraps: bool) -> Iterator[Remark]:
+    worse = Severity.HIGH if seen.imports else Severity.MEDIUM
+    if seen.broken:
+        yield Remark("pickle-broken", worse, f"{seen.broken} at byte {seen.broken_at:,}", seen.broken_at)
+    elif legacy and seen.pickles < _TORCH_PICKLES:
+        yield Remark("pickle-broken", worse, f"the old PyTorch layout needs five pickles, there are {seen.pickles}", seen.end)
+    for at, words in seen.faults[:3]:
+        yield Remark("pickle-broken", worse, f"at byte {at:,} {words}: loaders differ in what they do then", at)
+    rest = len(data) - seen.end
+    if seen.broken or wraps:
+        return
+    if legacy:
+        yield from _raw_storages(seen, rest)
+    elif rest:
+        yield Remark("pickle-after-stop", Severity.MEDIUM, f"{rest:,} bytes follow the end of the pickle", seen.end)
+    elif seen.pickles > 1:
+        words = f"{seen.pickles:,} pickles follow one another; most loaders read the first"
+        yield Remark("pickle-after-stop", Severity.LOW, words, seen.ends[0])
+
+
+def _raw_storages(seen: Walk, rest: int) -> Iterator[Remark]:
+    """Compare what follows the five pickles of torch's old layout with the storages they name."""
+    storages = {s[1]: s for p in seen.persistent if (s := p.storage) is not None}
+    widths = [_ELEMENT_BYTES.get(kind.rsplit(".", 1)[-1].removesuffix("Storage")) for kind, _, _ in storages.values()]
+    if seen.pickles < _TORCH_PICKLES or None in widths:
+        return
+    expected = sum(8 + count * (width or 0) for (_, _, count), width in zip(storages.values(), widths, strict=True))
+    if rest > expected:
+        yield Remark("pickle-after-stop", Severity.MEDIUM, f"{rest - expected:,} bytes belong to no storage", seen.end + expected)
+    elif rest < expected:
+        yield Remark("pickle-broken", Severity.MEDIUM, f"the storages need {expected:,} bytes, {rest:,} are there", seen.end)
