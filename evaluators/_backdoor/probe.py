@@ -84,10 +84,12 @@ def run(pair: Pair, ctx: RunContext, tell: Tell, *, library: Sequence[Suspect] |
         tell("pilot", done, len(candidates))
     hypotheses.sort(key=lambda h: -h.hits)
     trials: list[Trial] = []
-    for number, hypothesis in enumerate(hypotheses[:_TRIALS]):
+    # The first is always tried, as its rate bounds all others; a weak second could not be confirmed anyway.
+    tried_again = [h for n, h in enumerate(hypotheses[:_TRIALS]) if n == 0 or h.hits * 4 >= h.n]
+    for number, hypothesis in enumerate(tried_again):
 
         def tick(done: int, of: int, before: int = number) -> None:
-            tell("confirm", before * of + done, _TRIALS * of)
+            tell("confirm", before * of + done, len(tried_again) * of)
 
         trials.append(confirm.trial(hypothesis, asked.confirmation[:_HELD_OUT], pair, ctx.seed, tick))
         if trials[-1].confirmed:

@@ -74,6 +74,7 @@ class Acquirer:
         """
         adapter, named = self._adapter(ref.adapter, ctx)
         said = self._described(adapter, ctx)
+        _assert_auditable(adapter, said)
         claims = (*_requested(ref.base), *said.claims, *named)
         base, reason = self._base(ref, said, claims, ctx)
         return Composition(
@@ -189,3 +190,15 @@ class Acquirer:
 
 def _requested(base: ArtifactRef | None) -> tuple[BaseClaim, ...]:
     return (BaseClaim(by="request", name=base.name, revision=base.revision, where="--base"),) if base is not None else ()
+
+
+def _assert_auditable(adapter: Subject, said: Description) -> None:
+    """Refuse a repository of documents alone: there is nothing a verdict could be about."""
+    documents = (".md", ".txt", ".json", ".yaml", ".yml", ".gitattributes", "LICENSE", "NOTICE")
+    names = [f.path for f in adapter.files]
+    silent = said.kind == "unknown" and not said.problems and not adapter.refused
+    if silent and all(n.endswith(documents) and not n.endswith("adapter_config.json") for n in names):
+        raise SubjectError(
+            f"{adapter} holds no adapter: neither adapter_config.json nor weights",
+            hint="give the folder or repository that holds adapter_config.json",
+        )
