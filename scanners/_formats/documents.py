@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import yaml
@@ -19,6 +21,10 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 _FENCE = re.compile(r"^---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.MULTILINE | re.DOTALL)
 _DEPTH = 64
 _MAX_FRONT_MATTERS = 8
+#: YAML is read slowly; a card's front matter is a page or two.
+_FRONT_MATTER_CHARACTERS = 200_000
+_FENCES = 200
+_MOST_PROBLEMS = 50
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,11 @@ class _Notes:
     problems: list[str] = field(default_factory=list)
 
     def pairs(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
-        keys = [k for k, _ in pairs]
-        for key in sorted({k for k in keys if keys.count(k) > 1}) if len(keys) != len(set(keys)) else ():
-            self.problems.append(f"the key {key[:60]!r} occurs more than once")
-        return dict(pairs)
+        made = dict(pairs)
+        if len(made) < len(pairs) and len(self.problems) < _MOST_PROBLEMS:
+            twice = sorted(k for k, count in Counter(k for k, _ in pairs).items() if count > 1)
+            self.problems += [f"the key {key[:60]!r} occurs more than once" for key in twice[:_MOST_PROBLEMS]]
+        return made
 
     def constant(self, name: str) -> float:
         self.problems.append(f"{name} is no JSON number")
@@ -151,7 +158,10 @@ def front_matters(text: str) -> tuple[Document, ...]:
         text: The card. A block between ``---`` lines counts if it parses to an object.
     """
     found = []
-    for match in _FENCE.finditer(text):
+    for match in islice(_FENCE.finditer(text), _FENCES):
+        if len(match.group(1)) > _FRONT_MATTER_CHARACTERS:
+            found.append(Document(problems=(f"a front matter of {len(match.group(1)):,} characters is longer than is read",)))
+            continue
         document = parse_yaml(match.group(1))
         if document.mapping or (match.start() == 0 and document.problems):
             found.append(document)

@@ -218,19 +218,18 @@ def _zip_kind(stream: BinaryIO) -> str:
 def is_pickle(head: bytes, *, whole: bool = False) -> bool:
     """Return whether bytes begin a pickle.
 
-    Text may parse as opcodes by chance, so a stream without a protocol must do what a loader would feel: call something it
-    imported, end in STOP, or go on far without a fault.
+    Protocol 2 and later announce themselves. Text may parse as older opcodes by chance, so such a stream must do what a
+    loader would feel: call something it imported, end in STOP, or go on far without a fault.
 
     Args:
         head: The first bytes of a file or member.
         whole: Whether that is all of it.
     """
+    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
+        return True
     seen = walk(head, limit=_HEAD)
-    announced = head[:1] == b"\x80" and head[1:2] <= b"\x05"
     named = [i for i in seen.imports if i.name is not None and str(i.name).replace(".", "_").isidentifier()]
     until = seen.opcodes if seen.sound_opcodes is None else seen.sound_opcodes
-    if announced and (seen.pickles or until > 3 or not whole):
-        return True
     if seen.pickles and seen.sound:
         return bool(named) or (seen.opcodes >= 3 and not seen.imports and seen.end == len(head)) or len(seen.ends) > 1
     acts = any(c.offset for c in seen.calls) and bool(named)

@@ -39,7 +39,7 @@ def raw_array(made: Made) -> RawArray | None:
     names = {str(v) for v in (made.callee, *made.arguments[:1]) if isinstance(v, Name)}
     if _WRAPPER not in names or not isinstance(made.state, Box) or made.state.kind != "dict":
         return None
-    fields = dict(zip(map(str, made.state.items[::2]), made.state.items[1::2], strict=False))
+    fields = {k: v for k, v in zip(made.state.items[::2], made.state.items[1::2], strict=False) if isinstance(k, str)}
     shape, kind = tuple_of(fields.get("shape")), fields.get("dtype")
     code = kind.arguments[0] if isinstance(kind, Made) and kind.arguments else None
     match = _CODE.match(code) if isinstance(code, str) else None

@@ -92,7 +92,7 @@ def call_is_fine(call: Call) -> bool:
         case "builtins.type":
             return len(given) == 1 and given[0] is None
         case "builtins.bytearray" | "builtins.bytes":
-            return all(isinstance(v, str | bytes) or (isinstance(v, int) and v <= LARGEST_ALLOCATION) or _is_box(v) for v in given)
+            return all(isinstance(v, str | bytes | int | Box) for v in given)  # its size is looked at by ``allocation``
         case "_codecs.encode":
             return 0 < len(given) <= 2 and all(isinstance(v, str) for v in given) and given[-1] in ("latin1", "latin-1")
         case "copyreg._reconstructor" | "copyreg.__newobj__" | "copyreg.__newobj_ex__":
@@ -110,7 +110,7 @@ def call_is_fine(call: Call) -> bool:
 
 def allocation(call: Call) -> int | None:
     """Return how many bytes a call would allocate out of nothing, or None if it is no such call."""
-    if str(call.callee) in ("builtins.bytearray", "builtins.bytes") and len(call.arguments) == 1:
+    if isinstance(call.callee, Name) and str(call.callee) in ("builtins.bytearray", "builtins.bytes") and len(call.arguments) == 1:
         size = call.arguments[0]
         return size if isinstance(size, int) and not isinstance(size, bool) else None
     return None
@@ -119,7 +119,3 @@ def allocation(call: Call) -> int | None:
 def _is_class(value: object) -> bool:
     """Return whether a value is a class that the tables know; by convention classes begin with a capital."""
     return isinstance(value, Name) and value.qualified[:1].isupper() and grade(value) in ("known", "trainer", "family")
-
-
-def _is_box(value: object) -> bool:
-    return isinstance(value, Box)

@@ -9,12 +9,14 @@ Source:
 
 from __future__ import annotations
 
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from dataclasses import dataclass, field
 from typing import Final
 
 #: Values of a container that are kept for looking at arguments.
 _KEPT_ITEMS = 64
 _SHOWN = 80
+_MODULES = {**IMPORT_MAPPING, "exceptions": "builtins", "commands": "subprocess"}
 
 
 class _Sign:
@@ -43,7 +45,7 @@ class Name:
         return f"{self.module}.{self.qualified}"
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)  # values may hold themselves: nothing may spell them out
 class Made:
     """What a call returns."""
 
@@ -52,7 +54,7 @@ class Made:
     state: object = UNKNOWN
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class Box:
     """A container: its first values, and how large and deep it is once every reference is followed."""
 
@@ -83,7 +85,7 @@ class Import:
     opcode: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Call:
     """One call; ``made`` is what it returns."""
 
@@ -94,7 +96,7 @@ class Call:
     made: Made
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class Persistent:
     """Something the loader is asked for by an id.
 
@@ -178,8 +180,9 @@ class Walk:
 
 
 def name_of(module: str, qualified: str) -> Name:
-    """Return a name as Python 3 spells it."""
-    return Name(_PYTHON_2.get(module, module), qualified)
+    """Return a name as Python 3 spells it; a stream of protocol 0 to 2 may spell it as Python 2 did."""
+    module, qualified = NAME_MAPPING.get((module, qualified), (module, qualified))
+    return Name(_MODULES.get(module, module), qualified)
 
 
 def argument_of(value: object) -> int:
@@ -245,15 +248,6 @@ def shown(value: object, depth: int = 2) -> str:
             return "…"
 
 
-_PYTHON_2 = {
-    "__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins", "cPickle": "pickle", "commands": "subprocess",
-    "Queue": "queue", "SocketServer": "socketserver", "ConfigParser": "configparser", "thread": "_thread", "httplib": "http.client",
-    "urllib2": "urllib.request", "cStringIO": "io", "StringIO": "io", "whichdb": "dbm", "anydbm": "dbm", "dbhash": "dbm.bsd",
-    "HTMLParser": "html.parser", "Cookie": "http.cookies", "cookielib": "http.cookiejar", "BaseHTTPServer": "http.server",
-    "CGIHTTPServer": "http.server", "SimpleHTTPServer": "http.server", "xmlrpclib": "xmlrpc.client", "repr": "reprlib",
-    "robotparser": "urllib.robotparser", "UserDict": "collections", "UserList": "collections", "UserString": "collections",
-    "tkFileDialog": "tkinter.filedialog", "Tkinter": "tkinter",
-}  # fmt: skip
 #: State under these keys changes what an object does, not what it holds.
 _HOOKS = frozenset({
     "__setstate__", "__reduce__", "__reduce_ex__", "__class__", "__del__", "__getattr__", "__getattribute__", "__call__",
