@@ -253,6 +253,8 @@ def _forward(stream: BinaryIO, size: int, most: int) -> Iterator[_Entry]:
             return
         yield entry
         at = entry.data_at + entry.packed
+        if at > size:
+            return
         stream.seek(at)
         if entry.flags & 8 and stream.read(4) == _DESCRIPTOR:
             at += 16

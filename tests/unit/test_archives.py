@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import tarfile
 import zipfile
 
@@ -119,6 +120,12 @@ def test_compressed_data_is_recognised_read_and_bounded(kind: str) -> None:
 def test_streams_one_after_the_other_are_all_read() -> None:
     assert read(cook({"join": [{"gzip": "one"}, {"gzip": "two"}]}), "gzip")[0].data == b"onetwo"
     assert not read(cook({"join": [{"zlib": "one"}, "more"]}), "zlib")[0].whole
+
+
+def test_a_length_beyond_every_file_is_survived() -> None:
+    wide = struct.pack("<HHQQ", 1, 16, 2**63, 2**63)
+    local = struct.pack("<4s5H3I2H", b"PK\x03\x04", 45, 0, 0, 0, 0, 0, 0xFFFFFFFF, 0xFFFFFFFF, 1, len(wide)) + b"x" + wide
+    assert [m.whole for m in read(local + b"data")] == [False, False]
 
 
 def test_too_many_members_are_a_gap() -> None:
