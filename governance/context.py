@@ -12,15 +12,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Literal
 
 from pydantic import Field
 
+from governance.errors import SubjectError
 from governance.evidence import ItemRow
 from governance.licensing import Intent, LicenseTable
+from governance.ranges import Fetch, no_ranges, ranged
 from governance.store import Store
-from governance.subject import Noun
+from governance.subject import Held, Noun, Subject
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -106,9 +108,39 @@ class RunContext:
     license_terms: LicenseTable = field(default_factory=dict)
     intent: Intent = field(default_factory=Intent)
     margins: Mapping[str, float] = field(default_factory=dict)
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    fetch: Fetch = no_ranges
     emit: Callable[[Progress], None] = _silent
     keep: Callable[[ItemRow], None] = _silent
     checkpoint: Callable[[], None] = _never
+
+    def path(self, subject: Subject, name: str) -> Path:
+        """Return where a whole file of a subject lies on this disk.
+
+        Raises:
+            SubjectError: The subject has no such file, or its bytes are not here.
+        """
+        if subject.held is not Held.FOLDER:
+            return self.store.path(subject, name)
+        entry = subject.file(name)
+        if entry is None or not entry.present or subject.name not in self.folders:
+            raise SubjectError(f"{subject} holds no file {name!r} here")
+        path = self.folders[subject.name] / PurePosixPath(entry.path)
+        return path.resolve() if entry.link is not None else path
+
+    def open(self, subject: Subject, name: str) -> BinaryIO:
+        """Open one file of a subject for reading at any place, wherever it is held.
+
+        Raises:
+            SubjectError: The subject has no such file, or its bytes cannot be had.
+        """
+        entry = subject.file(name)
+        if subject.held is not Held.RANGES:
+            path = self.path(subject, name)
+            return open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+        if entry is None or not entry.present:
+            raise SubjectError(f"{subject} holds no file {name!r} that can be asked for")
+        return ranged(lambda at, n: self.fetch(subject.name, name, at, n), entry.size)
 
     def kept(self, model_key: str) -> dict[str, ItemRow]:
         """Return the rows already scored under a model key, by item key."""

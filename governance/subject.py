@@ -88,11 +88,19 @@ class FileEntry(Noun):
 
     path: str = Field(description="POSIX, relative to the repository")
     size: int = Field(ge=0, description="bytes")
-    sha256: str
+    sha256: str = Field(description="64 hexadecimal digits; empty where digest_source is none")
     sha512: str | None = None
-    digest_source: Literal["computed", "hub-lfs-oid"] = "computed"
-    present: bool = Field(default=True, description="False: listed by the Hub but not downloaded")
+    digest_source: Literal["computed", "hub-lfs-oid", "none"] = "computed"
+    present: bool = Field(default=True, description="False: listed by the Hub, and its bytes cannot be read here")
     link: str | None = Field(default=None, description="target of a symbolic link that was followed inside the repository")
+
+
+class Held(StrEnum):
+    """Where a subject's bytes are read from."""
+
+    STORE = "store"
+    FOLDER = "folder"
+    RANGES = "ranges"
 
 
 class Subject(_Derived):
@@ -100,6 +108,10 @@ class Subject(_Derived):
 
     source: SourceKind
     name: str
+    held: Held = Field(
+        default=Held.STORE,
+        description="store: verified copies; folder: read where they lie; ranges: asked of a Hub piece by piece, never approved",
+    )
     commit: str | None = Field(default=None, description="40 hexadecimal digits; None for a folder")
     requested_revision: str | None = None
     files: tuple[FileEntry, ...] = ()

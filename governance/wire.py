@@ -46,6 +46,7 @@ class Job(Noun):
     license_terms: dict[str, LicenseTerms] = Field(default_factory=dict)
     intent: Intent = Intent()
     margins: dict[str, float] = Field(default_factory=dict)
+    folders: dict[str, Path] = Field(default_factory=dict)
 
 
 class Described(Noun):
@@ -101,6 +102,7 @@ def job_for(
         license_terms=dict(ctx.license_terms),
         intent=ctx.intent,
         margins=dict(ctx.margins),
+        folders=dict(ctx.folders),
     )
 
 
@@ -138,6 +140,7 @@ def _answer(handler: Handler, job: Job, out: BinaryIO) -> Done | Stopped:
         license_terms=job.license_terms,
         intent=job.intent,
         margins=job.margins,
+        folders=job.folders,
         emit=lambda progress: _write(out, progress),
         keep=lambda row: _write(out, row),
     )

@@ -97,7 +97,7 @@ class AdapterConfig:
         if path is None:
             yield from _without_config(adapter)
             return
-        document = read_json(ctx.store.path(adapter, path), ctx.limits)
+        document = read_json(adapter, path, ctx)
         if not document.mapping:
             reason = document.problems[0] if document.problems else "is no JSON object"
             yield Coverage(item=path, outcome=Outcome.SKIPPED, reason=reason)
@@ -235,7 +235,7 @@ def _weights(composition: Composition, config: LoraConfig, path: str, weights: s
     if entry is None or not entry.present:
         yield Coverage(item=weights, outcome=Outcome.SKIPPED, reason="not downloaded")
         return
-    header = read_header(ctx.store.path(composition.adapter, weights), ctx.limits)
+    header = read_header(composition.adapter, weights, ctx)
     if header.pointer or (header.problems and not header.tensors):
         yield Coverage(item=weights, outcome=Outcome.SKIPPED, reason=header.problems[0].message)
         return
@@ -362,10 +362,10 @@ def _base(
 def _shapes(base: Subject, ctx: RunContext) -> BaseShapes | str:
     """Return what is known of the base's shapes, or why nothing is."""
     entry = base.file("config.json")
-    said = read_json(ctx.store.path(base, "config.json"), ctx.limits).mapping if entry and entry.present else {}
+    said = read_json(base, "config.json", ctx).mapping if entry and entry.present else {}
     files = [f for f in base.files if f.path.endswith(".safetensors") and "/" not in f.path and not _is_part(f.path)]
     if files and all(f.present for f in files):
-        headers = [read_header(ctx.store.path(base, f.path), ctx.limits) for f in files]
+        headers = [read_header(base, f.path, ctx) for f in files]
         tensors = [t for h in headers for t in h.tensors]
         if tensors and not any(h.pointer for h in headers):
             return from_headers(tensors, said, f"{len(files)} safetensors files" if len(files) > 1 else files[0].path)

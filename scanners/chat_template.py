@@ -133,9 +133,8 @@ def _read(whose: Whose, subject: Subject, path: str, ctx: RunContext) -> Iterato
     if entry is None or not entry.present:
         yield Coverage(item=f"{whose}: {path}", outcome=Outcome.SKIPPED, reason="not downloaded")
         return
-    place = ctx.store.path(subject, path)
     if path.endswith(".jinja"):
-        data = read_bytes(place, ctx.limits.document_bytes)
+        data = read_bytes(subject, path, ctx)
         if data is None:
             yield Coverage(item=f"{whose}: {path}", outcome=Outcome.SKIPPED, reason="larger than allowed, or unreadable")
         else:
@@ -143,7 +142,7 @@ def _read(whose: Whose, subject: Subject, path: str, ctx: RunContext) -> Iterato
             name = "default" if named == "chat_template" else named
             yield _Template(whose=whose, path=path, name=name, text=data.decode("utf-8", "replace"))
         return
-    document = read_json(place, ctx.limits)
+    document = read_json(subject, path, ctx)
     if document.value is None:
         reason = document.problems[0] if document.problems else "holds nothing"
         yield Coverage(item=f"{whose}: {path}", outcome=Outcome.SKIPPED, reason=reason)

@@ -8,16 +8,11 @@ from collections.abc import Iterator
 
 from governance.context import RunContext
 from governance.evidence import Confidence, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
-from governance.subject import Composition, FileEntry
-from scanners._formats.kinds import ACTING, KINDS, kind_of
+from governance.subject import Composition
+from scanners._formats.kind_table import kind_rows, words_of
+from scanners._formats.names import shown
+from scanners._formats.tree import Content, contents
 
-#: Kinds another scanner of this house reads, or that hold nothing to read.
-_READ = frozenset({
-    "safetensors", "pickle", "torch-zip", "torchscript", "zip", "tar", "gzip", "zlib", "bzip2", "xz", "lzma", "numpy", "json",
-    "python", "shell", "text", "empty", "lfs-pointer", "native",
-})  # fmt: skip
-#: Kinds without a reader of ours that no model loader opens.
-_HARMLESS = frozenset({"image", "media", "font", "pdf"})
 _CONTENT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".json", ".model")
 #: Names that are a device on Windows, whatever follows the first dot.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?\Z", re.IGNORECASE)
@@ -94,37 +89,36 @@ class Inventory:
         """Yield coverage for each file, and what is odd about it."""
         for name, reason in composition.adapter.refused:
             yield from _refused(name, reason)
-        for entry in composition.adapter.files:
+        for entry, root in contents(composition, ctx):
             yield from _name(entry.path)
-            if not entry.present:
+            if root is None:
                 yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason="not downloaded")
             else:
-                yield from _content(entry, composition, ctx)
+                yield from _content(root)
 
 
-def _content(entry: FileEntry, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage]:
-    kind = kind_of(ctx.store.path(composition.adapter, entry.path))
-    what, path = KINDS[kind.id], entry.path
-    if kind.id == "lfs-pointer" or (kind.id == "empty" and path.endswith(_CONTENT_SUFFIXES)):
-        yield _finding("content-absent", Severity.LOW, path, f"it is {what}: there is nothing to scan or to load",
+def _content(root: Content) -> Iterator[Fact | Coverage]:
+    row, path = kind_rows()[root.kind], root.path
+    if root.kind == "lfs-pointer" or (root.kind == "empty" and path.endswith(_CONTENT_SUFFIXES)):
+        yield _finding("content-absent", Severity.LOW, path, f"it is {row.words}: there is nothing to scan or to load",
                        "fetch the content itself: git lfs pull, or download from the Hub")  # fmt: skip
-    if kind.id == "native":
+    if root.kind == "native":
         yield _finding("native-code", Severity.HIGH, path, "it is native code", "an adapter needs none: remove it")
-    elif not kind.fits_name:
-        acts = kind.id in ACTING
-        more = ", and a loader that looks at the content would run it" if acts else ""
-        yield _finding("type-mismatch", Severity.HIGH if acts else Severity.LOW, path,
-                       f"it is {what}, which its name does not say{more}", "rename it to what it is, or remove it")  # fmt: skip
-    if kind.also is not None:
+    elif not root.fits_name:
+        more = ", and a loader that looks at the content would run it" if row.acts else ""
+        yield _finding("type-mismatch", Severity.HIGH if row.acts else Severity.LOW, path,
+                       f"it is {row.words}, which its name does not say{more}",
+                       "rename it to what it is, or remove it")  # fmt: skip
+    if root.also is not None:
         yield _finding("type-mismatch", Severity.HIGH, path,
-                       f"it is {what} and {KINDS[kind.also]} at once: loaders differ in what they see",
+                       f"it is {row.words} and {words_of(root.also)} at once: loaders differ in what they see",
                        "ask the publisher for a file that is one thing")  # fmt: skip
-    if kind.id in _READ or kind.id in _HARMLESS:
-        yield Coverage(item=path, outcome=Outcome.COMPLETED, reason=what)
+    if row.reader is not None:
+        yield Coverage(item=path, outcome=Outcome.COMPLETED, reason=row.words)
     else:
-        yield _finding("unclaimed-file", Severity.MEDIUM, path, f"it is {what}: {_UNREAD}, so it was not scanned",
+        yield _finding("unclaimed-file", Severity.MEDIUM, path, f"it is {row.words}: {_UNREAD}, so it was not scanned",
                        "remove it if the adapter works without it")  # fmt: skip
-        yield Coverage(item=path, outcome=Outcome.SKIPPED, reason=f"{what}: {_UNREAD}")
+        yield Coverage(item=path, outcome=Outcome.SKIPPED, reason=f"{row.words}: {_UNREAD}")
 
 
 def _refused(name: str, reason: str) -> Iterator[Fact | Coverage]:
@@ -132,7 +126,7 @@ def _refused(name: str, reason: str) -> Iterator[Fact | Coverage]:
     rule, severity = next((rule, severity) for words, rule, severity in _REFUSALS if any(w in low for w in words))
     if rule is not None:
         yield _finding(rule, severity, name, f"it was not taken in: {reason}", "rename it, or remove it from the repository")
-        yield Coverage(item=_shown(name), outcome=Outcome.SKIPPED, reason=reason)
+        yield Coverage(item=shown(name), outcome=Outcome.SKIPPED, reason=reason)
 
 
 def _name(path: str) -> Iterator[Finding]:
@@ -150,17 +144,13 @@ def _name(path: str) -> Iterator[Finding]:
         yield _finding("path-escape", Severity.HIGH, path, "its name is that of a device on Windows", "rename the file")
 
 
-def _shown(name: str) -> str:
-    return name if name.isprintable() else name.encode("unicode_escape", "surrogatepass").decode("ascii")
-
-
 def _finding(rule: str, severity: Severity, path: str, message: str, remediation: str) -> Finding:
     return Finding(
         rule=rule,
         severity=severity,
         confidence=Confidence.HIGH,
-        message=f"{_shown(path)}: {message}",
-        locations=(Location(path=_shown(path)),),
+        message=f"{shown(path)}: {message}",
+        locations=(Location(path=shown(path)),),
         remediation=remediation,
     )
 

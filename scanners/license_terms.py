@@ -145,7 +145,7 @@ def _papers(subject: Subject, ctx: RunContext) -> _Papers:
         )
         if not kind:
             continue
-        data = read_bytes(ctx.store.path(subject, entry.path), _TEXT_BYTES) if entry.present else None
+        data = read_bytes(subject, entry.path, ctx, _TEXT_BYTES) if entry.present else None
         if data is None or is_lfs_pointer(data):
             reason = "not downloaded, larger than is read, or a Git LFS pointer"
             gaps.append(Coverage(item=f"{subject.name}: {entry.path}", outcome=Outcome.SKIPPED, reason=reason))

@@ -51,7 +51,7 @@ class ModelCard:
             yield _finding("there is no model card: nothing states license, base or data", "ask the author for a README.md")
             yield Coverage(item=_CARD, outcome=Outcome.COMPLETED)
             return
-        data = read_bytes(ctx.store.path(composition.adapter, _CARD), ctx.limits.document_bytes) if entry.present else None
+        data = read_bytes(composition.adapter, _CARD, ctx) if entry.present else None
         if data is None:
             yield Coverage(item=_CARD, outcome=Outcome.SKIPPED, reason="not downloaded, or larger than allowed")
             return

@@ -12,7 +12,8 @@ from governance.context import RunContext
 from governance.errors import PrerequisiteError
 from governance.evidence import Confidence, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
 from governance.subject import Composition
-from scanners._formats.kinds import KINDS, kind_of
+from scanners._formats.kind_table import words_of
+from scanners._formats.tree import content
 
 _SEVERITY = {"CRITICAL": Severity.CRITICAL, "HIGH": Severity.HIGH, "MEDIUM": Severity.MEDIUM, "LOW": Severity.LOW}
 #: Kinds modelscan 0.8 has a scanner for, by our typing of the content: of these it should have read every file.
@@ -68,10 +69,12 @@ class ModelScan:
             if not entry.present:
                 yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason="not downloaded")
                 continue
-            path = ctx.store.path(composition.adapter, entry.path)
-            kind = kind_of(path).id
+            path = ctx.path(composition.adapter, entry.path)
+            kind = content(composition.adapter, entry, ctx).kind
             if kind not in _ITS_KINDS and not (kind == "protobuf" and path.suffix == ".pb"):
-                yield Coverage(item=entry.path, outcome=Outcome.NOT_APPLICABLE, reason=f"{KINDS[kind]}: not a format of modelscan")
+                yield Coverage(
+                    item=entry.path, outcome=Outcome.NOT_APPLICABLE, reason=f"{words_of(kind)}: not a format of modelscan"
+                )
                 continue
             engine = engine or _engine()
             yield from _one(engine, path, entry.path)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import BinaryIO
 
 from governance.context import RunContext
-from governance.evidence import Coverage, Fact, Finding, Location, Outcome, Rule, Severity
-from governance.subject import Composition, FileEntry
-from scanners._formats.archives import CONTAINERS, members
-from scanners._formats.kinds import KINDS, kind_of, kind_of_bytes
-from scanners._formats.members import Member
+from governance.evidence import Coverage, Fact, Finding, Outcome, Rule, Severity
+from governance.subject import Composition
+from scanners._formats.kind_table import words_of
+from scanners._formats.kinds import kind_of_bytes
 from scanners._formats.pickle_review import acts, review
+from scanners._formats.tree import CONTAINER_KINDS, Content, content_of_bytes, contents, gaps_in
 
 _REFERENCES = ("CWE-502", "AML.T0011.000")
 _LARGEST_PICKLE = 1 << 30
@@ -39,8 +35,7 @@ class PickleImports:
     Detects:
         Names a pickle would import: dangerous ones, unknown ones, names built at run time and extension codes; calls of careful
         names with arguments that do more than make data; state planted on classes; tensors that reach outside their storage;
-        streams that break off, go on after their end or explode; archives whose two readings differ, that leave the folder or
-        unpack without end; weights stored as pickle; by-products of training.
+        streams that break off, go on after their end or explode; weights stored as pickle; by-products of training.
 
     Why it matters:
         Loading a pickle runs what it imports and calls. One line in ``adapter_model.bin`` is enough.
@@ -69,9 +64,6 @@ class PickleImports:
         _rule("pickle-weights", "weights are stored as pickle", Severity.LOW, "AML.T0011.000"),
         _rule("training-by-product", "not needed to load the adapter", Severity.INFO, "CVE-2026-1839"),
         _rule("torchscript-code", "an archive carries code or an exported program", Severity.MEDIUM, "CWE-829"),
-        _rule("archive-disagreement", "two readings of an archive differ", Severity.HIGH, "CWE-436", "CWE-694", "CVE-2025-1944"),
-        _rule("archive-escape", "a member leaves the folder, or is a link or device", Severity.HIGH, "CWE-22", "CWE-59"),
-        _rule("archive-bomb", "an archive unpacks to more than allowed", Severity.MEDIUM, "CWE-409"),
     )
 
     def wants(self, composition: Composition) -> bool:
@@ -80,169 +72,119 @@ class PickleImports:
 
     def scan(self, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage]:
         """Yield findings for each stream, and coverage for each file."""
-        for entry in composition.adapter.files:
-            ctx.checkpoint()
-            if entry.present:
-                yield from _file(entry, ctx.store.path(composition.adapter, entry.path), ctx)
-            else:
+        for entry, root in contents(composition, ctx):
+            if root is None:
                 yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason="not downloaded")
+            else:
+                yield from _file(root, ctx)
 
 
-def _file(entry: FileEntry, path: Path, ctx: RunContext) -> Iterator[Fact | Coverage]:
-    kind = kind_of(path)
-    place = _Place(entry.path, by_product=_is_by_product(entry.path), ctx=ctx)
-    reads = [k for k in (kind.id, kind.also) if k is not None and _is_read(k)]
-    if kind.id == "compressed":
-        yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason=f"{KINDS[kind.id]} cannot be opened here")
+def _file(root: Content, ctx: RunContext) -> Iterator[Fact | Coverage]:
+    holds = [c for c in root.walk() if c.gaps or _holds_pickle(c)]
+    if not holds:
+        yield Coverage(item=root.path, outcome=Outcome.NOT_APPLICABLE, reason=f"{words_of(root.kind)}: holds no pickle")
         return
-    if not reads:
-        yield Coverage(item=entry.path, outcome=Outcome.NOT_APPLICABLE, reason=f"{KINDS[kind.id]}: holds no pickle")
-        return
-    found: list[Finding] = []
-    with path.open("rb") as stream:
-        for one in reads:
-            found += _content(stream, one, entry.size, place)
+    reader = _Reader(by_product=_is_by_product(root.path), ctx=ctx)
+    found = [f for c in holds for f in reader.content(c)]
     found.sort(key=lambda f: -f.severity.rank)
     yield from found[: ctx.limits.findings]
-    yield from _role(place, kind.id)
-    gaps = place.gaps + (
-        [f"{len(found) - ctx.limits.findings:,} findings were left out"] if len(found) > ctx.limits.findings else []
-    )
+    yield from _role(root, reader.by_product)
+    gaps = list(gaps_in(root)) + reader.gaps
+    if len(found) > ctx.limits.findings:
+        gaps.append(f"{len(found) - ctx.limits.findings:,} findings were left out")
     reason = "; ".join(gaps[:3]) + (f"; and {len(gaps) - 3} more" if len(gaps) > 3 else "")
-    yield Coverage(item=entry.path, outcome=Outcome.SKIPPED if gaps else Outcome.COMPLETED, reason=reason)
+    yield Coverage(item=root.path, outcome=Outcome.SKIPPED if gaps else Outcome.COMPLETED, reason=reason)
 
 
-@dataclass
-class _Place:
-    """Where in a file the scan is, and what it could not read so far."""
-
-    path: str
-    by_product: bool
-    ctx: RunContext
-    entry: tuple[str, ...] = ()
-    gaps: list[str] = field(default_factory=list)
-    depth: int = 0
-
-    def inside(self, name: str) -> _Place:
-        """Return the place one container deeper; gaps are shared. The content of a compressed file has no name."""
-        entry = (*self.entry, name) if name else self.entry
-        return _Place(self.path, self.by_product, self.ctx, entry, self.gaps, self.depth + 1)
-
-    def gap(self, words: str) -> None:
-        """Note something that was not read."""
-        self.gaps.append(": ".join((*(_shown(e) for e in self.entry), words)))
-
-    def finding(
-        self,
-        rule: str,
-        severity: Severity,
-        words: str,
-        *,
-        offset: int | None = None,
-        opcode: str | None = None,
-        remediation: str = "",
-    ) -> Finding:
-        """Return a finding here."""
-        return Finding(
-            rule=rule,
-            severity=severity,
-            message=f"{'!'.join(map(_shown, (self.path, *self.entry)))}: {words}",
-            locations=(Location(path=_shown(self.path), entry=tuple(map(_shown, self.entry)), offset=offset, opcode=opcode),),
-            remediation=remediation or "ask the publisher for safetensors",
-            references=next(r.references for r in PLUGIN.declares if r.id == rule),
-        )
-
-
-def _is_read(kind: str) -> bool:
-    return kind == "pickle" or kind in CONTAINERS or kind in ("torchscript", "keras")
-
-
-def _content(stream: BinaryIO, kind: str, size: int, place: _Place) -> Iterator[Finding]:
-    """Yield what is to be said of a pickle or container, and of everything in it."""
-    if kind == "pickle":
-        if size > _LARGEST_PICKLE:
-            place.gap(f"a pickle of {size:,} bytes is larger than this scanner reads")
-            return
-        stream.seek(0)
-        yield from _stream(stream.read(size), place)
-        return
-    if place.depth >= place.ctx.limits.archive_depth:
-        place.gap(f"containers nested deeper than {place.ctx.limits.archive_depth} are not opened")
-        return
-    if kind == "torchscript":
-        words = "it carries TorchScript code that runs when the archive is loaded"
-        yield place.finding("torchscript-code", Severity.MEDIUM, words, remediation="publish tensors alone")
-    read = "zip" if kind in ("torchscript", "keras") else kind
-    for member in members(stream, read, size, place.ctx.limits, _wanted):
-        yield from _member(member, place.inside(member.name))
-
-
-def _wanted(name: str, head: bytes) -> bool:
-    """Return whether a member is worth reading whole."""
-    kind = kind_of_bytes(head)
-    return name.lower().endswith((".pkl", ".pickle")) or _is_read(kind) or kind == "compressed"
-
-
-def _member(member: Member, place: _Place) -> Iterator[Finding]:
-    if member.disagreement:
-        yield place.finding("archive-disagreement", Severity.HIGH, f"loaders would read different things: {member.disagreement}")
-    if member.escape:
-        yield place.finding("archive-escape", Severity.HIGH, f"unpacking it would write elsewhere: {member.escape}")
-    if member.bomb:
-        yield place.finding("archive-bomb", Severity.MEDIUM, member.problem or "it unpacks to more than allowed")
-    kind = kind_of_bytes(member.data)
-    numbers = "/data/" in f"/{member.name}" and not member.name.endswith(".pkl")
-    if _is_read(kind) and not (numbers and kind == "pickle" and not acts(member.data)):
-        yield from _content(io.BytesIO(member.data), kind, len(member.data), place)
-    elif kind == "compressed" and not numbers:
-        place.gap(f"{KINDS[kind]} cannot be opened here")
-    elif kind == "unknown" and member.name.lower().endswith((".pkl", ".pickle")) and member.data:
-        yield from _stream(member.data, place)
-    if not member.whole:
-        place.gap(member.problem or "it was not read whole")
-
-
-def _stream(data: bytes, place: _Place) -> Iterator[Finding]:
-    """Yield what is to be said of one pickle stream, and of files among its constants."""
-    limits = place.ctx.limits
-    said = review(
-        data, limit=limits.pickle_opcodes, by_product=place.by_product, wraps=place.entry[-1:] in (("storages",), ("tensors",))
+def _holds_pickle(content: Content) -> bool:
+    """Return whether some content is a pickle, or is named one inside an archive and is nothing else."""
+    return content.kind in ("pickle", "torchscript") or (
+        content.kind == "unknown" and bool(content.entry) and content.suffix in (".pkl", ".pickle") and content.size > 0
     )
-    for remark in said.remarks:
-        yield place.finding(
-            remark.rule, remark.severity, remark.words, offset=remark.offset, opcode=remark.opcode, remediation=remark.remediation
-        )
-    likely = [(at, c) for at, c in said.constants if c[0] in _NESTED]
-    for at, constant in likely[:_MOST_NESTED]:
+
+
+class _Reader:
+    """Reads the pickles of one file; ``gaps`` is what it could not read."""
+
+    def __init__(self, *, by_product: bool, ctx: RunContext) -> None:
+        self.by_product, self._ctx, self.gaps = by_product, ctx, list[str]()
+
+    def content(self, content: Content) -> Iterator[Finding]:
+        """Yield what is to be said of one pickle, or of an archive that carries code."""
+        if content.kind == "torchscript":
+            words = "it carries TorchScript code that runs when the archive is loaded"
+            yield _finding(content, "torchscript-code", Severity.MEDIUM, words, remediation="publish tensors alone")
+        elif _holds_pickle(content):
+            data = content.read(_LARGEST_PICKLE)
+            if data is None:
+                self.gaps.append(f"{content}: a pickle of {content.size:,} bytes is larger than is read, or cannot be")
+            else:
+                yield from self._stream(data, content)
+
+    def _stream(self, data: bytes, content: Content) -> Iterator[Finding]:
+        """Yield what is to be said of one pickle stream, and of files among its constants."""
+        wraps = content.entry[-1:] in (("storages",), ("tensors",))
+        said = review(data, limit=self._ctx.limits.pickle_opcodes, by_product=self.by_product, wraps=wraps)
+        for remark in said.remarks:
+            yield _finding(content, remark.rule, remark.severity, remark.words, offset=remark.offset, opcode=remark.opcode,
+                           remediation=remark.remediation)  # fmt: skip
+        likely = [(at, c) for at, c in said.constants if c[0] in _NESTED]
+        for at, constant in likely[:_MOST_NESTED]:
+            yield from self._constant(constant, at, content)
+        if len(likely) > _MOST_NESTED:
+            self.gaps.append(f"{content}: {len(likely) - _MOST_NESTED:,} constants were not looked into")
+        if said.gap:
+            self.gaps.append(f"{content}: {said.gap}" if content.entry else said.gap)
+
+    def _constant(self, constant: bytes, at: int, content: Content) -> Iterator[Finding]:
+        """Yield what a file among a pickle's constants would do."""
         kind = kind_of_bytes(constant)
-        if (kind == "pickle" and acts(constant)) or kind in CONTAINERS:
-            inner = list(_content(io.BytesIO(constant), kind, len(constant), place.inside(f"constant at byte {at}")))
-            if any(f.severity.rank >= Severity.MEDIUM.rank for f in inner):
-                words = f"the constant at byte {at:,} is itself {KINDS[kind]} that acts"
-                yield place.finding("pickle-nested", Severity.HIGH, words, offset=at)
-            yield from inner
-    if len(likely) > _MOST_NESTED:
-        place.gap(f"{len(likely) - _MOST_NESTED:,} constants were not looked into")
-    if said.gap:
-        place.gap(said.gap)
+        if not ((kind == "pickle" and acts(constant)) or kind in CONTAINER_KINDS):
+            return
+        inner = content_of_bytes(constant, f"constant at byte {at}", content, self._ctx.limits)
+        found = [f for c in inner.walk() for f in self.content(c)]
+        worst = max(
+            (s.rank for s in [f.severity for f in found] + [r.severity for c in inner.walk() for r in c.remarks]), default=0
+        )
+        if worst >= Severity.MEDIUM.rank:
+            words = f"the constant at byte {at:,} is itself {words_of(kind)} that acts"
+            yield _finding(content, "pickle-nested", Severity.HIGH, words, offset=at)
+        yield from found
+        self.gaps.extend(gaps_in(inner))
 
 
-def _role(place: _Place, kind: str) -> Iterator[Finding]:
+def _finding(
+    content: Content,
+    rule: str,
+    severity: Severity,
+    words: str,
+    *,
+    offset: int | None = None,
+    opcode: str | None = None,
+    remediation: str = "",
+) -> Finding:
+    return Finding(
+        rule=rule,
+        severity=severity,
+        message=f"{content}: {words}",
+        locations=(content.location(offset=offset, opcode=opcode),),
+        remediation=remediation or "ask the publisher for safetensors",
+        references=next(r.references for r in PLUGIN.declares if r.id == rule),
+    )
+
+
+def _role(root: Content, by_product: bool) -> Iterator[Finding]:
     """Yield what a pickle is for, by its name; its name never makes it less dangerous."""
-    if place.by_product:
+    if by_product:
         words = "a by-product of training; nothing loads it with the adapter, and it needs trust to be read"
-        yield place.finding("training-by-product", Severity.INFO, words, remediation="leave it out when publishing")
-    elif kind in ("pickle", "torch-zip") and place.path.rsplit("/", 1)[-1].startswith(_LOADABLE):
+        yield _finding(root, "training-by-product", Severity.INFO, words, remediation="leave it out when publishing")
+    elif root.kind in ("pickle", "torch-zip") and root.name.startswith(_LOADABLE):
         words = "weights are stored as a pickle, which runs what it imports when it is loaded"
-        yield place.finding("pickle-weights", Severity.LOW, words, remediation="convert to safetensors")
+        yield _finding(root, "pickle-weights", Severity.LOW, words, remediation="convert to safetensors")
 
 
 def _is_by_product(path: str) -> bool:
     return path.rsplit("/", 1)[-1].startswith(_BY_PRODUCTS)
-
-
-def _shown(name: str) -> str:
-    return name if name.isprintable() else name.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
 PLUGIN = PickleImports()

@@ -103,7 +103,7 @@ def _kind(entry: FileEntry) -> str:
 
 
 def _config(whose: Whose, subject: Subject, path: str, referred: set[str], ctx: RunContext) -> Iterator[Fact | Coverage]:
-    document = read_json(ctx.store.path(subject, path), ctx.limits)
+    document = read_json(subject, path, ctx)
     if document.value is None:
         reason = document.problems[0] if document.problems else "holds nothing"
         yield Coverage(item=f"{whose}: {path}", outcome=Outcome.SKIPPED, reason=reason)
@@ -167,7 +167,7 @@ def _auto_map(whose: Whose, path: str, key: str, value: str, referred: set[str])
 
 def _code(whose: Whose, subject: Subject, path: str, referred: set[str], ctx: RunContext) -> Iterator[Fact | Coverage]:
     item = f"{whose}: {path}"
-    data = read_bytes(ctx.store.path(subject, path), min(ctx.limits.document_bytes, 4 << 20))
+    data = read_bytes(subject, path, ctx, min(ctx.limits.document_bytes, 4 << 20))
     if data is None:
         yield Coverage(item=item, outcome=Outcome.SKIPPED, reason="larger than is reviewed, or unreadable")
         return

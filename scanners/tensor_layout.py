@@ -55,7 +55,7 @@ class TensorLayout:
                 if not entry.present:
                     yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason="not downloaded")
                     continue
-                header = read_header(ctx.store.path(subject, entry.path), ctx.limits)
+                header = read_header(subject, entry.path, ctx)
                 if header.pointer:
                     yield Coverage(
                         item=entry.path, outcome=Outcome.SKIPPED, reason="a Git LFS pointer stands in place of the weights"

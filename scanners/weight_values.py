@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from governance.context import RunContext
 from governance.evidence import Basis, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
-from governance.subject import Composition
+from governance.subject import Composition, Subject
 from scanners._formats.safetensors import Tensor, read_header
 
 if TYPE_CHECKING:
@@ -60,11 +59,11 @@ class WeightValues:
             if not entry.present:
                 yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason="not downloaded")
                 continue
-            yield from _file(entry.path, ctx.store.path(composition.adapter, entry.path), ctx)
+            yield from _file(entry.path, composition.adapter, ctx)
 
 
-def _file(name: str, path: Path, ctx: RunContext) -> Iterator[Fact | Coverage]:
-    header = read_header(path, ctx.limits)
+def _file(name: str, adapter: Subject, ctx: RunContext) -> Iterator[Fact | Coverage]:
+    header = read_header(adapter, name, ctx)
     if header.problems:
         yield Coverage(item=name, outcome=Outcome.SKIPPED, reason=header.problems[0].message)
         return
@@ -72,7 +71,7 @@ def _file(name: str, path: Path, ctx: RunContext) -> Iterator[Fact | Coverage]:
     zero: list[Tensor] = []
     unread: list[Tensor] = []
     ups = [t for t in header.tensors if _is_up(t)]
-    with path.open("rb") as stream:
+    with ctx.open(adapter, name) as stream:
         for tensor in header.tensors:
             ctx.checkpoint()
             if tensor.dtype not in (*_EXPONENT, *_FLOATS, *_INTEGERS):

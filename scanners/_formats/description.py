@@ -9,14 +9,12 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
-
-import yaml
 
 from governance.context import RunContext
 from governance.subject import BaseClaim, Description, Subject
 from scanners._formats.documents import Document, front_matters, read_bytes, read_json
+from scanners._formats.tables import table
 
 ADAPTER_CONFIG = "adapter_config.json"
 CARD = "README.md"
@@ -76,7 +74,7 @@ def _config_path(names: Iterable[str], problems: list[str]) -> str | None:
 def _mapping(subject: Subject, name: str | None, ctx: RunContext, problems: list[str]) -> Mapping[str, object]:
     if name is None or (entry := subject.file(name)) is None or not entry.present:
         return {}
-    document = read_json(ctx.store.path(subject, name), ctx.limits)
+    document = read_json(subject, name, ctx)
     problems += [f"{name}: {p}" for p in document.problems]
     return document.mapping
 
@@ -85,7 +83,7 @@ def _card(subject: Subject, ctx: RunContext) -> tuple[Mapping[str, object], tupl
     entry = subject.file(CARD)
     if entry is None or not entry.present:
         return {}, ()
-    data = read_bytes(ctx.store.path(subject, CARD), ctx.limits.document_bytes)
+    data = read_bytes(subject, CARD, ctx)
     found = front_matters((data or b"").decode("utf-8", "replace"))
     return (found[0].mapping if found else {}), found
 
@@ -131,7 +129,7 @@ def _template_digest(subject: Subject, ctx: RunContext) -> str | None:
     entry = subject.file("tokenizer_config.json")
     if entry is None or not entry.present:
         return None
-    template = read_json(ctx.store.path(subject, "tokenizer_config.json"), ctx.limits).mapping.get("chat_template")
+    template = read_json(subject, "tokenizer_config.json", ctx).mapping.get("chat_template")
     text = template if isinstance(template, str) else repr(template) if template else ""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() if text else None
 
@@ -152,8 +150,7 @@ def _words(text: str) -> list[str]:
 
 @cache
 def _domains() -> dict[str, frozenset[str]]:
-    table = yaml.safe_load(files("scanners._formats").joinpath("tables/domains.yaml").read_text(encoding="utf-8"))
-    return {domain: frozenset(words) for domain, words in table.items()}
+    return {domain: frozenset(words) for domain, words in table("domains").items()}
 
 
 def _text(value: object) -> str | None:

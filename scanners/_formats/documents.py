@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 import yaml
 
-from governance.context import Limits
+from governance.context import RunContext
+from governance.errors import SubjectError
+from governance.subject import Subject
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 _FENCE = re.compile(r"^---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.MULTILINE | re.DOTALL)
@@ -68,26 +69,29 @@ def is_lfs_pointer(head: bytes) -> bool:
     return head.startswith(_LFS)
 
 
-def read_bytes(path: Path, limit: int) -> bytes | None:
-    """Return a file's bytes, or None if it is larger than ``limit`` bytes or cannot be read."""
-    try:
-        if path.stat().st_size > limit:
-            return None
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
-def read_json(path: Path, limits: Limits) -> Document:
-    """Read a JSON file strictly; what is wrong with it is told, not raised.
+def read_bytes(subject: Subject, name: str, ctx: RunContext, limit: int | None = None) -> bytes | None:
+    """Return the bytes of a subject's file, or None if it is larger than allowed or cannot be read.
 
     Args:
-        path: The file.
-        limits: ``document_bytes`` is the ceiling.
+        subject: Whose file.
+        name: Its path.
+        ctx: Opens it.
+        limit: Most bytes; None: ``limits.document_bytes``.
     """
-    data = read_bytes(path, limits.document_bytes)
+    limit = ctx.limits.document_bytes if limit is None else limit
+    try:
+        with ctx.open(subject, name) as stream:
+            data = stream.read(limit + 1)
+    except (OSError, SubjectError):
+        return None
+    return data if len(data) <= limit else None
+
+
+def read_json(subject: Subject, name: str, ctx: RunContext) -> Document:
+    """Read a JSON file of a subject strictly; what is wrong with it is told, not raised."""
+    data = read_bytes(subject, name, ctx)
     if data is None:
-        return Document(problems=(f"larger than {limits.document_bytes} bytes, or unreadable",))
+        return Document(problems=(f"larger than {ctx.limits.document_bytes} bytes, or unreadable",))
     return parse_json(data)
 
 

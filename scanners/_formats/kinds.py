@@ -10,10 +10,11 @@ import io
 import json
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from scanners._formats.documents import is_lfs_pointer
+from scanners._formats.kind_table import fits
 from scanners._formats.pickle_names import grade
 from scanners._formats.pickles import walk
 from scanners._formats.zips import is_zip
@@ -21,39 +22,7 @@ from scanners._formats.zips import is_zip
 _HEAD = 4096
 #: Opcodes that must parse before bytes without any other sign count as a pickle that goes on.
 _LONG_RUN = 256
-#: Kind → what it is in words.
-KINDS = {
-    "safetensors": "safetensors weights",
-    "pickle": "a pickle",
-    "torch-zip": "a PyTorch archive",
-    "torchscript": "a TorchScript archive",
-    "keras": "a Keras model",
-    "zip": "a zip archive",
-    "tar": "a tar archive",
-    "gzip": "gzip data",
-    "zlib": "zlib data",
-    "bzip2": "bzip2 data",
-    "xz": "xz data",
-    "lzma": "lzma data",
-    "compressed": "compressed data (7z, zstd, lz4 or rar)",
-    "gguf": "GGUF weights",
-    "hdf5": "HDF5 data",
-    "numpy": "a numpy array",
-    "protobuf": "a protocol buffer such as an ONNX or TensorFlow graph",
-    "lfs-pointer": "a Git LFS pointer",
-    "native": "native code",
-    "image": "an image",
-    "media": "audio or video",
-    "font": "a font",
-    "pdf": "a PDF",
-    "json": "JSON",
-    "python": "Python source",
-    "shell": "a shell script",
-    "text": "text",
-    "empty": "empty",
-    "unknown": "unknown content",
-}
-
+_ZIPS = ("zip", "torch-zip", "torchscript", "torch-export", "keras")
 _MAGIC = (
     (b"GGUF", "gguf"),
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
@@ -61,10 +30,13 @@ _MAGIC = (
     (b"\x1f\x8b\x08", "gzip"),
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
-    (b"\x28\xb5\x2f\xfd", "compressed"),
-    (b"7z\xbc\xaf\x27\x1c", "compressed"),
-    (b"\x04\x22\x4d\x18", "compressed"),
-    (b"Rar!\x1a\x07", "compressed"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"\x04\x22\x4d\x18", "lz4"),
+    (b"Rar!\x1a\x07", "rar"),
+    (b"SQLite format 3\x00", "sqlite"),
+    (b"PAR1", "parquet"),
+    (b"ARROW1\x00", "arrow"),
     (b"\x89PNG\r\n\x1a\n", "image"),
     (b"\xff\xd8\xff", "image"),
     (b"GIF8", "image"),
@@ -79,39 +51,13 @@ _MAGIC = (
 #: Mach-O, thin and fat, and Python bytecode of 3.8 and later.
 _NATIVE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce", b"\x00asm")
 
-#: Suffix → kinds its content may honestly have.
-_TEXTS = frozenset({"text", "json", "python", "shell"})
-_PICKLES = frozenset({"pickle", "torch-zip", "torchscript"})
-_PACKED = frozenset({"zip", "gzip", "zlib", "bzip2", "xz", "lzma", "tar", "compressed"})
-_EXPECTED: dict[str, frozenset[str]] = {
-    **dict.fromkeys((".json", ".jsonl", ".ipynb"), frozenset({"json", "text"})),
-    **dict.fromkeys((".txt", ".md", ".yaml", ".yml", ".jinja", ".csv", ".tsv", ".toml", ".cfg", ".log", ".html"), _TEXTS),
-    **dict.fromkeys((".py", ".sh"), _TEXTS),
-    **dict.fromkeys((".pt", ".pth", ".ckpt"), _PICKLES),
-    **dict.fromkeys((".pkl", ".pickle", ".joblib", ".dill"), frozenset({"pickle", "gzip", "zlib", "bzip2", "xz", "lzma"})),
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".gif", ".webp"), frozenset({"image"})),
-    **dict.fromkeys((".zip", ".npz"), frozenset({"zip"})),
-    **dict.fromkeys((".mp3", ".mp4", ".wav", ".ogg", ".flac", ".webm"), frozenset({"media"})),
-    **dict.fromkeys((".gz", ".tgz", ".bz2", ".xz", ".tar", ".7z", ".zst"), _PACKED),
-    ".safetensors": frozenset({"safetensors"}),
-    ".bin": _PICKLES | {"safetensors", "unknown"},
-    ".gguf": frozenset({"gguf"}),
-    ".npy": frozenset({"numpy"}),
-    ".keras": frozenset({"keras"}),
-    ".h5": frozenset({"hdf5"}),
-    ".pdf": frozenset({"pdf"}),
-}
-_ALWAYS = frozenset({"empty", "lfs-pointer"})
-#: Kinds that act when the right loader meets them.
-ACTING = frozenset({"pickle", "torch-zip", "torchscript", "keras", "native", "shell", "numpy", *_PACKED})
-
 
 @dataclass(frozen=True)
 class Kind:
     """What a file turned out to be.
 
     Attributes:
-        id: A key of ``KINDS``.
+        id: A key of ``tables/kinds.yaml``.
         fits_name: Whether a file of this suffix may honestly hold it.
         also: A second kind the same bytes are, or None: an image that ends in a zip archive.
     """
@@ -121,23 +67,17 @@ class Kind:
     also: str | None = None
 
 
-def kind_of(path: Path) -> Kind:
-    """Return the kind of a file; never raises on content.
+def kind_at(stream: BinaryIO, size: int, name: str) -> Kind:
+    """Return the kind of a file or member; never raises on content.
 
     Args:
-        path: An existing file.
+        stream: Its bytes, seekable.
+        size: How many.
+        name: Its path, only compared with the content.
     """
-    try:
-        with path.open("rb") as stream:
-            found = kind_in(stream, path.stat().st_size)
-            also = (
-                "zip" if found not in ("zip", "torch-zip", "torchscript", "keras") and is_zip(stream, path.stat().st_size) else None
-            )
-    except OSError:
-        return Kind("unknown")
-    expected = _EXPECTED.get(path.suffix.lower())
-    fits = expected is None or found in expected or found in _ALWAYS
-    return Kind(found, fits, also)
+    found = kind_in(stream, size)
+    also = "zip" if found not in _ZIPS and is_zip(stream, size) else None
+    return Kind(found, fits(found, PurePosixPath(name).suffix.lower()), also)
 
 
 def kind_of_bytes(data: bytes) -> str:

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Literal
 
-import yaml
-
 from scanners._formats.pickle_values import Box, Call, Name, tuple_of
+from scanners._formats.tables import table
 
 Grade = Literal["known", "careful", "trainer", "family", "dangerous", "unknown"]
 #: The magic number of torch's old layout, as the long in its first pickle.
@@ -41,7 +39,7 @@ class _Table:
 
 @cache
 def _table() -> _Table:
-    rows = yaml.safe_load(files("scanners._formats").joinpath("tables/pickle_imports.yaml").read_text(encoding="utf-8"))
+    rows = table("pickle_imports")
     return _Table(
         known=frozenset(f"{module}.{name}" for module, names in rows["known"].items() for name in names),
         careful=frozenset(rows["careful"]),
@@ -57,20 +55,20 @@ def grade(name: Name) -> Grade:
     Args:
         name: With dots in ``qualified`` if the pickle walks through attributes.
     """
-    table, full = _table(), str(name)
-    if full in table.known:
+    rows, full = _table(), str(name)
+    if full in rows.known:
         return "known"
-    if full in table.careful:
+    if full in rows.careful:
         return "careful"
     inner = name.qualified.split(".")
     parts = full.split(".")
-    if name.module in table.trainers and len(inner) == 1 and inner[0][:1].isupper():
+    if name.module in rows.trainers and len(inner) == 1 and inner[0][:1].isupper():
         return "trainer"
-    if any(".".join(parts[:k]) in table.dangerous for k in range(1, len(parts) + 1)):
+    if any(".".join(parts[:k]) in rows.dangerous for k in range(1, len(parts) + 1)):
         return "dangerous"
     if any(p.startswith("__") for p in parts) or (len(inner) > 1 and not _INNER.isdisjoint(inner)):
         return "dangerous"
-    return "family" if parts[0] in table.families and len(inner) == 1 and inner[0][:1].isupper() else "unknown"
+    return "family" if parts[0] in rows.families and len(inner) == 1 and inner[0][:1].isupper() else "unknown"
 
 
 def call_is_fine(call: Call) -> bool:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
+from typing import BinaryIO
 
-from governance.context import Limits
+from governance.context import Limits, RunContext
+from governance.errors import SubjectError
 from governance.evidence import Severity
+from governance.subject import Subject
 from scanners._formats.documents import Document, is_lfs_pointer, parse_json
 
 #: Bytes of one element; F4 types are half a byte and handled apart.
@@ -79,36 +81,42 @@ class Header:
         return next((t for t in self.tensors if t.name == name), None)
 
 
-def read_header(path: Path, limits: Limits) -> Header:
+def read_header(subject: Subject, name: str, ctx: RunContext) -> Header:
+    """Read the header of a subject's safetensors file; never raises on content."""
+    entry = subject.file(name)
+    try:
+        with ctx.open(subject, name) as stream:
+            return header_in(stream, entry.size if entry else 0, ctx.limits)
+    except OSError as error:
+        return Header(problems=(_lie(f"cannot be read: {os.strerror(error.errno or 0)}"),))
+    except SubjectError as error:
+        return Header(problems=(_lie(f"cannot be read: {error.message}"),))
+
+
+def header_in(stream: BinaryIO, size: int, limits: Limits) -> Header:
     """Read the header of a safetensors file.
 
     Args:
-        path: The file.
+        stream: The file, seekable.
+        size: Its bytes.
         limits: ``header_bytes`` is the ceiling; nothing is allocated by the header's own claim.
 
     Returns:
         The header with its problems; never raises on content.
     """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            first = stream.read(8)
-            if is_lfs_pointer(first + stream.read(64)):
-                return Header(pointer=True, problems=(_lie("a Git LFS pointer stands in place of the weights"),))
-            claimed = int.from_bytes(first, "little")
-            if len(first) < 8:
-                return Header(problems=(_lie(f"the file ends after {len(first)} bytes, before its header", 0),))
-            if claimed > size - 8:
-                return Header(
-                    header_bytes=claimed, problems=(_lie(f"the header claims {claimed:,} bytes, the file has {size:,}", 0),)
-                )
-            if claimed > limits.header_bytes:
-                return Header(header_bytes=claimed, problems=(_lie(f"the header's {claimed:,} bytes are above the limit", 0),))
-            stream.seek(8)
-            text = stream.read(claimed)
-    except OSError as error:
-        return Header(problems=(_lie(f"cannot be read: {os.strerror(error.errno or 0)}"),))
-    return _parsed(text, claimed, size - 8 - claimed)
+    stream.seek(0)
+    first = stream.read(8)
+    if is_lfs_pointer(first + stream.read(64)):
+        return Header(pointer=True, problems=(_lie("a Git LFS pointer stands in place of the weights"),))
+    claimed = int.from_bytes(first, "little")
+    if len(first) < 8:
+        return Header(problems=(_lie(f"the file ends after {len(first)} bytes, before its header", 0),))
+    if claimed > size - 8:
+        return Header(header_bytes=claimed, problems=(_lie(f"the header claims {claimed:,} bytes, the file has {size:,}", 0),))
+    if claimed > limits.header_bytes:
+        return Header(header_bytes=claimed, problems=(_lie(f"the header's {claimed:,} bytes are above the limit", 0),))
+    stream.seek(8)
+    return _parsed(stream.read(claimed), claimed, size - 8 - claimed)
 
 
 def _parsed(text: bytes, claimed: int, data_bytes: int) -> Header:

@@ -13,21 +13,20 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
-import yaml
 from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 
 from governance.subject import Noun
+from scanners._formats.tables import table
 from scanners._formats.template_flow import content_branches, fold, set_constants
 
 Kind = Literal["escape", "unknown", "content", "hidden"]
 
 _LIMIT = 1_000_000
-_TABLE: dict[str, str] = yaml.safe_load(Path(__file__).with_name("tables").joinpath("templates.yaml").read_text(encoding="utf-8"))
+_TABLE: dict[str, str] = table("templates")
 _FILTERS, _METHODS, _GLOBALS, _LEAKY, _BY_ATTRIBUTE = (
     frozenset(_TABLE[key].split()) for key in ("filters", "methods", "globals", "leaky", "by-attribute")
 )

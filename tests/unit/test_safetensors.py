@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from governance.context import Limits
-from scanners._formats.safetensors import ELEMENT_BYTES, read_header
+from scanners._formats.safetensors import ELEMENT_BYTES, header_in
 
 TYPES = ["float32", "float16", "int64", "uint8", "bool", "int8", "float64", "uint16"]
 
@@ -26,7 +26,8 @@ def read(content: bytes, limits: Limits | None = None) -> tuple[set[str], int]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.safetensors"
         path.write_bytes(content)
-        header = read_header(path, limits or Limits())
+        with path.open("rb") as stream:
+            header = header_in(stream, len(content), limits or Limits())
     return {p.rule for p in header.problems}, len(header.tensors)
 
 
