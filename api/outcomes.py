@@ -14,6 +14,8 @@ from governance.errors import (
     SignatureError,
     SubjectError,
 )
+from governance.evidence import Severity
+from governance.scan import ScanDocument
 from governance.verdict import Decision
 
 OK, ERROR, USAGE, REVIEW, REJECT = 0, 1, 2, 10, 11
@@ -45,6 +47,25 @@ _STATUS: tuple[tuple[type[CuratorError], int, str], ...] = (
 def exit_code(outcome: Decision | CuratorError) -> int:
     """Return the exit code of a decision; every error is 1."""
     return _DECISIONS[outcome] if isinstance(outcome, Decision) else ERROR
+
+
+def scan_exit_code(found: ScanDocument, threshold: Severity) -> tuple[int, str]:
+    """Return the exit code of a scan or triage, and why; a finding wins over a gap.
+
+    Args:
+        found: What was said.
+        threshold: Findings above it count.
+    """
+    grave = [f for f in found.findings if f.subject == "adapter" and f.severity.rank > threshold.rank]
+    gaps = found.gaps()
+    if grave:
+        return (
+            REJECT,
+            f"{len(grave)} findings above {threshold.value}, the worst {max(grave, key=lambda f: f.severity.rank).severity.value}",
+        )
+    if gaps:
+        return REVIEW, f"nothing above {threshold.value}, but {len(gaps)} parts were not scanned; first: {gaps[0][:200]}"
+    return OK, f"nothing above {threshold.value} was found, and everything was read"
 
 
 def http_status(error: CuratorError) -> int:

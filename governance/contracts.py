@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from governance.context import RunContext
 from governance.dossier import Dossier
@@ -47,6 +47,24 @@ class Scanner(Plugin, Protocol):
 
     def scan(self, composition: Composition, ctx: RunContext) -> Iterator[Said]:
         """Yield facts, and what was or was not looked at."""
+
+
+@runtime_checkable
+class Voice(Scanner, Protocol):
+    """A scanner that asks another engine; what that one skipped is shown beside our own reading, which it does not replace."""
+
+    @property
+    def engine(self) -> str:
+        """The other engine's name."""
+
+
+@runtime_checkable
+class Profiled(Scanner, Protocol):
+    """A scanner outside the profile ``static``, which reads bytes and headers and no more."""
+
+    @property
+    def profile(self) -> Literal["values", "lineage"]:
+        """``values``: needs every number of the weights; ``lineage``: judges licenses and ancestors, not bytes."""
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from governance import VERSION
 from governance.context import Progress, RunContext, Stopwatch
@@ -17,7 +17,7 @@ from governance.contracts import Evaluator, Ledger, Plugin, Policy, Said, Scanne
 from governance.dossier import Dossier
 from governance.errors import Cancelled, LimitError, PluginError, PrerequisiteError
 from governance.evidence import Check, Coverage, Fact, Finding, Measurement, Outcome, Reached
-from governance.subject import CompositionRef, canonical_digest
+from governance.subject import Composition, CompositionRef, canonical_digest
 from governance.verdict import Scorecard
 
 Step = Literal["inspect", "evaluate"]
@@ -87,11 +87,43 @@ def audit(
     return card
 
 
+def inspect(composition: Composition, scanners: Mapping[str, Scanner], ctx: RunContext) -> Dossier:
+    """Ask every scanner and judge nothing: what a scan or a triage needs. Nothing is recorded.
+
+    Args:
+        composition: Pinned, or held where it lies.
+        scanners: By id; asked in id order.
+        ctx: Everything handed down.
+
+    Returns:
+        A dossier with one check for each scanner.
+
+    Raises:
+        Cancelled: The caller ended it.
+    """
+    gather = _Gatherer(ledger=_Unrecorded(), ctx=ctx, known={})
+    return gather(Dossier(composition=composition), "inspect", scanners, lambda p: p.scan(composition, ctx))
+
+
+class _Notebook(Protocol):
+    """What keeps finished checks."""
+
+    def conclude(self, run_id: str, check: Check, facts: Sequence[Fact]) -> None:
+        """Note one finished check."""
+
+
+class _Unrecorded:
+    """Keeps nothing."""
+
+    def conclude(self, run_id: str, check: Check, facts: Sequence[Fact]) -> None:
+        """Forget it."""
+
+
 @dataclass(frozen=True)
 class _Gatherer:
     """Asks plug-ins one after the other and keeps what they say."""
 
-    ledger: Ledger
+    ledger: _Notebook
     ctx: RunContext
     known: Known
 

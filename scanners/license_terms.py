@@ -68,6 +68,7 @@ class LicenseEngine:
     """
 
     id = "license-terms"
+    profile: Literal["lineage"] = "lineage"
     version = "1"
     declares = (_VIOLATION, _CONFLICT, _UNKNOWN, _OBLIGATION)
 

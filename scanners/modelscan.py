@@ -47,6 +47,7 @@ class ModelScan:
     """
 
     id = "modelscan"
+    engine = "modelscan"
     version = "2"
     declares = (
         Rule(

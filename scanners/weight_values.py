@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from governance.context import RunContext
 from governance.evidence import Basis, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
@@ -44,6 +44,7 @@ class WeightValues:
     """
 
     id = "weight-values"
+    profile: Literal["values"] = "values"
     version = "1"
     declares = (_NON_FINITE, _ZERO)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from api.cli.session import Interrupt, curator, end_with, err, errors_shown, watched
+from api.cli.session import Interrupt, command_app, curator, end_with, err, errors_shown, watched
 from api.curator import Curator
 from api.references import parse_reference
 from governance.context import EvaluationSettings
@@ -204,3 +204,8 @@ def _device(device: Device) -> Literal["auto", "cpu", "cuda"]:
 
 def _use(use: Use | None) -> Literal["research", "internal", "commercial", "redistribute"] | None:
     return use.value if use else None
+
+
+audit_app = command_app(audit, help=AUDIT_HELP)
+report_app = command_app(report)
+history_app = command_app(history)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -15,15 +16,26 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 import governance.context as context
-from api.curator import Curator
 from api.logs import configure
 from api.outcomes import EXIT_CODES, exit_code, problem
 from api.settings import Settings
 from governance.errors import Cancelled, CuratorError
 from governance.verdict import Decision
 
+if TYPE_CHECKING:
+    from api.curator import Curator
+
+#: How a list of rows is printed.
+RowFormat = Annotated[Literal["table", "json"], typer.Option("--format", "-f")]
 #: For people: progress, errors and the last line. Documents go to standard output.
 err = Console(stderr=True, highlight=False)
+
+
+def command_app(command: Callable[..., None], *, help: str | None = None) -> typer.Typer:  # noqa: A002 - typer's own word
+    """Return one command as an application of its own, to be found by name in ``api.cli.main``."""
+    made = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
+    made.command(help=help)(command)
+    return made
 
 
 def settings() -> Settings:
@@ -36,6 +48,8 @@ def settings() -> Settings:
 @contextmanager
 def curator() -> Iterator[Curator]:
     """Open the curator for one command."""
+    from api.curator import Curator
+
     with Curator(settings()) as opened:
         yield opened
 

@@ -19,10 +19,11 @@ class LocalExecutor:
     Args:
         scratch: Folder for the children's own files and logs.
         unsafe: Start them without isolation.
+        readable: What the inspection child may read beside the store: folders scanned where they lie.
     """
 
-    def __init__(self, scratch: Path, *, unsafe: bool = False) -> None:
-        self._scratch, self._unsafe = scratch, unsafe
+    def __init__(self, scratch: Path, *, unsafe: bool = False, readable: tuple[Path, ...] = ()) -> None:
+        self._scratch, self._unsafe, self._readable = scratch, unsafe, readable
         self._inspection: Child | None = None
         self._device: Child | None = None
 
@@ -59,7 +60,7 @@ class LocalExecutor:
             self._inspection = Child(
                 "scanners._child",
                 scratch=self._scratch / ctx.run_id,
-                readable=(ctx.store.root,),
+                readable=(ctx.store.root, *self._readable),
                 limits=limits,
                 unsafe=self._unsafe,
             )

@@ -19,7 +19,7 @@ from governance.errors import LimitError, SubjectError
 from governance.hub.names import colliding, refusal, shown
 from governance.hub.selection import Choice
 from governance.store import Store
-from governance.subject import ArtifactRef, FileEntry, SourceKind, Subject
+from governance.subject import ArtifactRef, FileEntry, Held, SourceKind, Subject
 
 _CHUNK = 1 << 20
 #: Above this a file is hashed before it is copied, to spare a copy the store has already.
@@ -52,13 +52,59 @@ def take_folder(ref: ArtifactRef, ctx: RunContext, choice: Choice) -> Subject:
         SubjectError: It is missing, no folder, empty, or may not be read.
         LimitError: It holds more files or bytes than allowed.
     """
-    root = _root(ref.name)
+    found, refused = _chosen(ref.name, ctx, choice)
+    files = tuple(_take(entry, ctx) for entry in found)
+    subject = Subject(source=SourceKind.LOCAL, name=ref.name, files=files, refused=refused)
+    ctx.store.materialize(subject)
+    return subject
+
+
+def in_place(ref: ArtifactRef, ctx: RunContext, choice: Choice) -> Subject:
+    """Return a folder, or one file, as a subject whose bytes are read where they lie: nothing is copied or hashed.
+
+    Args:
+        ref: Its ``name`` is the path.
+        ctx: Limits.
+        choice: Which files are needed.
+
+    Returns:
+        The subject, held in its folder; the digests of its files are empty.
+
+    Raises:
+        SubjectError: It is missing, empty, or may not be read.
+        LimitError: It holds more files or bytes than allowed.
+    """
+    path = Path(ref.name)
+    if path.is_file():
+        found, refused = [_alone(path)], list[tuple[str, str]]()
+    else:
+        found, listed = _chosen(ref.name, ctx, choice)
+        refused = list(listed)
+    entries = [FileEntry(path=f.path, size=f.size, sha256="", digest_source="none", link=f.link) for f in found]
+    return Subject(source=SourceKind.LOCAL, name=ref.name, held=Held.FOLDER, files=tuple(entries), refused=tuple(refused))
+
+
+def folder_of(subject: Subject) -> Path:
+    """Return the folder below which the files of a subject held in place lie."""
+    path = Path(subject.name)
+    return path.parent if path.is_file() else path
+
+
+def _alone(path: Path) -> _Found:
+    """Return one file that was asked for by its own name."""
+    size = path.stat().st_size
+    return _Found(path.name, path.resolve(), size=size, link=os.readlink(path) if path.is_symlink() else None)
+
+
+def _chosen(name: str, ctx: RunContext, choice: Choice) -> tuple[list[_Found], tuple[tuple[str, str], ...]]:
+    """Return the files of a folder that are needed and may be taken, and (name, reason) of the others."""
+    root = _root(name)
     found: list[_Found] = []
     for entry in _walk(root, root, root, _cache_of(root)):
         found.append(entry)
         if len(found) > ctx.limits.files:
             raise LimitError(
-                f"{ref.name} holds more than {ctx.limits.files} files",
+                f"{name} holds more than {ctx.limits.files} files",
                 limit=ctx.limits.files,
                 actual=len(found),
                 hint="audit the folder of one adapter, or raise limits.files",
@@ -67,23 +113,20 @@ def take_folder(ref: ArtifactRef, ctx: RunContext, choice: Choice) -> Subject:
     twins = colliding(usable)
     refused = [(shown(f.path), f.refused) for f in found if f.refused is not None]
     refused += [(shown(path), reason) for path, reason in twins.items()]
-    files, total = list[FileEntry](), 0
+    taken, total = list[_Found](), 0
     wanted = sorted(path for path in usable if path not in twins)
     for path in wanted:
-        entry = usable[path]
-        reason = choice(wanted, path) or _too_large(entry.size, total, ctx)
+        reason = choice(wanted, path) or _too_large(usable[path].size, total, ctx)
         if reason:
             refused.append((path, reason))
             continue
-        total += entry.size
-        files.append(_take(entry, ctx))
-    if not files:
+        total += usable[path].size
+        taken.append(usable[path])
+    if not taken and not refused:
         raise SubjectError(
-            f"{ref.name} holds no file to audit", hint="give the folder with adapter_config.json and adapter_model.safetensors"
+            f"{name} holds no file to audit", hint="give the folder with adapter_config.json and adapter_model.safetensors"
         )
-    subject = Subject(source=SourceKind.LOCAL, name=ref.name, files=tuple(files), refused=tuple(sorted(refused)))
-    ctx.store.materialize(subject)
-    return subject
+    return taken, tuple(sorted(refused))
 
 
 def _root(name: str) -> Path:
