@@ -16,7 +16,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 import governance.context as context
-from api.logs import configure
 from api.outcomes import EXIT_CODES, exit_code, problem
 from api.settings import Settings
 from governance.errors import Cancelled, CuratorError
@@ -39,18 +38,19 @@ def command_app(command: Callable[..., None], *, help: str | None = None) -> typ
 
 
 def settings() -> Settings:
-    """Return the installation's settings, with logging configured."""
-    found = Settings()
-    configure(found.log_level)
-    return found
+    """Return the installation's settings."""
+    return Settings()
 
 
 @contextmanager
 def curator() -> Iterator[Curator]:
     """Open the curator for one command."""
     from api.curator import Curator
+    from api.logs import configure
 
-    with Curator(settings()) as opened:
+    found = settings()
+    configure(found.log_level)
+    with Curator(found) as opened:
         yield opened
 
 
