@@ -5,7 +5,7 @@ The command line and the HTTP service call the same methods.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Literal, Self
@@ -19,7 +19,7 @@ from api.executors.local import LocalExecutor
 from api.settings import Settings
 from evaluators._runtime.catalog import hub_datasets
 from governance.context import EvaluationSettings, Progress, RunContext, new_run_id, utc_now
-from governance.contracts import Evaluator, ReportFormat, Scanner
+from governance.contracts import Evaluator, ReportFormat, Scanner, Voice
 from governance.errors import SubjectError
 from governance.hub import Acquirer
 from governance.ledger import Ledger
@@ -45,7 +45,7 @@ class Curator:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.scanners = discover(scanners, Scanner)
+        self.scanners = {k: p for k, p in discover(scanners, Scanner).items() if not _silent(p, settings.voices)}
         self.evaluators = discover(evaluators, Evaluator)
         self.formats: Mapping[str, ReportFormat] = discover(reports, ReportFormat)
         self.store = Store(settings.folder / "store")
@@ -154,6 +154,11 @@ class Curator:
         for name in sorted({dataset for dataset, _ in hub_datasets(ctx.evaluation.tasks).values()}):
             folders[name] = source.fetch_dataset(name, None, ctx)
         return replace(ctx, evaluation=ctx.evaluation.model_copy(update={"task_data": folders}))
+
+
+def _silent(plugin: Scanner, voices: Collection[str]) -> bool:
+    """Return whether a scanner asks another engine that is not switched on."""
+    return isinstance(plugin, Voice) and plugin.engine not in voices
 
 
 def vocabulary(scanners: Mapping[str, Scanner], evaluators: Mapping[str, Evaluator]) -> Vocabulary:

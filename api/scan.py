@@ -7,7 +7,7 @@ never in front of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +20,7 @@ from governance import VERSION
 from governance.context import Progress, RunContext, new_run_id, utc_now
 from governance.contracts import Profiled, Scanner, Voice
 from governance.dossier import Dossier
-from governance.hub.local import folder_of, in_place
+from governance.hub.local import folder_of, in_place, readable_of
 from governance.hub.selection import of_adapter, of_base_without_weights
 from governance.pipeline import inspect
 from governance.plugins import discover
@@ -42,7 +42,7 @@ def scan_path(
     *,
     base: Path | None = None,
     values: bool = True,
-    voices: bool = True,
+    voices: Collection[str] = (),
     digests: bool = True,
     emit: Callable[[Progress], None] = lambda _: None,
     checkpoint: Callable[[], None] = lambda: None,
@@ -54,7 +54,7 @@ def scan_path(
         settings: Limits, isolation, and the folder for logs.
         base: The base model's folder, to hold the adapter against.
         values: Also read every number of the weights.
-        voices: Also ask other engines, and show what they say.
+        voices: Other engines to ask too.
         digests: Also hash every file.
         emit: Takes progress.
         checkpoint: Called often; raises ``Cancelled`` to end the scan.
@@ -78,11 +78,12 @@ def scan_path(
     adapter = in_place(_local(path), ctx, of_adapter)
     parent = in_place(_local(base), ctx, of_base_without_weights) if base is not None else None
     held = {s.name: folder_of(s) for s in (adapter, parent) if s is not None}
+    reachable = tuple(p for s in (adapter, parent) if s is not None for p in readable_of(s))
     ctx = replace(ctx, folders=held)
     asked, not_asked = chosen(discover(scanners, Scanner), values=values, voices=voices)
     unsafe = settings.isolation == "unsafe-none"
     with (
-        LocalExecutor(settings.folder / "logs", unsafe=unsafe, readable=tuple(held.values())) as executor,
+        LocalExecutor(settings.folder / "logs", unsafe=unsafe, readable=reachable) as executor,
         _hashing(adapter, held[adapter.name], wanted=digests) as hashed,
     ):
         composition = compose(executor, adapter, parent, ctx)
@@ -90,20 +91,20 @@ def scan_path(
         return document(dossier, asked, not_asked, hashed())
 
 
-def chosen(plugins: Mapping[str, Scanner], *, values: bool, voices: bool) -> tuple[dict[str, Scanner], dict[str, str]]:
+def chosen(plugins: Mapping[str, Scanner], *, values: bool, voices: Collection[str]) -> tuple[dict[str, Scanner], dict[str, str]]:
     """Return the scanners to ask, and why each of the others is left out.
 
     Args:
         plugins: Every scanner by id.
         values: Whether those that read every number are asked.
-        voices: Whether other engines are asked.
+        voices: Other engines that are asked.
     """
     left: dict[str, str] = {}
     for key, plugin in plugins.items():
         if isinstance(plugin, Profiled) and not (values and plugin.profile == "values"):
             left[key] = _LEFT_OUT[plugin.profile]
-        elif isinstance(plugin, Voice) and not voices:
-            left[key] = f"asks {plugin.engine}; not asked for"
+        elif isinstance(plugin, Voice) and plugin.engine not in voices:
+            left[key] = f"asks {plugin.engine}, which is not switched on"
     return {k: p for k, p in plugins.items() if k not in left}, left
 
 

@@ -37,6 +37,9 @@ class Settings(BaseSettings):
         default=False, validation_alias=AliasChoices("CURATOR_OFFLINE", "HF_HUB_OFFLINE"), description="open no connection"
     )
     api_token: SecretStr | None = Field(default=None, description="bearer token of `curator serve`; needed beyond localhost")
+    voices: tuple[str, ...] = Field(
+        default=("modelscan",), description="other scanners that are asked too: modelscan, picklescan, fickling, modelaudit"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
     @property

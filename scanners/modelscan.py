@@ -10,10 +10,10 @@ from pathlib import Path
 
 from governance.context import RunContext
 from governance.errors import PrerequisiteError
-from governance.evidence import Confidence, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
+from governance.evidence import Coverage, Fact, Severity
 from governance.subject import Composition
-from scanners._formats.kind_table import words_of
-from scanners._formats.tree import content
+from scanners._formats.tree import Content
+from scanners._formats.voices import Answer, Engine, Issue, declared, listen
 
 _SEVERITY = {"CRITICAL": Severity.CRITICAL, "HIGH": Severity.HIGH, "MEDIUM": Severity.MEDIUM, "LOW": Severity.LOW}
 #: Kinds modelscan 0.8 has a scanner for, by our typing of the content: of these it should have read every file.
@@ -48,15 +48,8 @@ class ModelScan:
 
     id = "modelscan"
     engine = "modelscan"
-    version = "2"
-    declares = (
-        Rule(
-            id="modelscan-issue",
-            summary="modelscan reports an unsafe operator",
-            severity=Severity.CRITICAL,
-            references=("CWE-502",),
-        ),
-    )
+    version = "3"
+    declares = declared("modelscan")
 
     def wants(self, composition: Composition) -> bool:
         """Return True if there is a file: what kind it is, its content tells."""
@@ -64,24 +57,14 @@ class ModelScan:
 
     def scan(self, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage]:
         """Yield its issues, and what it made of each file."""
-        engine: Callable[[Path], _Result] | None = None
-        for entry in composition.adapter.files:
-            ctx.checkpoint()
-            if not entry.present:
-                yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason="not downloaded")
-                continue
-            path = ctx.path(composition.adapter, entry.path)
-            kind = content(composition.adapter, entry, ctx).kind
-            if kind not in _ITS_KINDS and not (kind == "protobuf" and path.suffix == ".pb"):
-                yield Coverage(
-                    item=entry.path, outcome=Outcome.NOT_APPLICABLE, reason=f"{words_of(kind)}: not a format of modelscan"
-                )
-                continue
-            engine = engine or _engine()
-            yield from _one(engine, path, entry.path)
+        yield from listen(self, composition, ctx, reads=_reads, start=_engine)
 
 
-def _engine() -> Callable[[Path], _Result]:
+def _reads(content: Content) -> bool:
+    return content.kind in _ITS_KINDS or (content.kind in ("protobuf", "tensorflow") and content.suffix == ".pb")
+
+
+def _engine() -> Engine:
     """Return modelscan's own scan.
 
     Raises:
@@ -93,43 +76,28 @@ def _engine() -> Callable[[Path], _Result]:
     except ImportError as error:
         raise PrerequisiteError("modelscan is not installed", hint="pip install modelscan") from error
     scan: Callable[[Path], _Result] = Engine(settings=copy.deepcopy(DEFAULT_SETTINGS)).scan
-    return scan
+    return lambda path: _ask(scan, path)
 
 
-def _one(scan: Callable[[Path], _Result], path: Path, name: str) -> Iterator[Fact | Coverage]:
+def _ask(scan: Callable[[Path], _Result], path: Path) -> Answer:
     try:
         result = scan(path.absolute())
     except _CRASHES as error:
-        words = f"modelscan failed: {type(error).__name__}: {error}"
-        yield Coverage(item=name, outcome=Outcome.FAILED, reason=_short(words, path))
-        return
-    issues = _rows(result, "issues")
-    for issue in sorted(issues, key=lambda i: sorted(f"{k}={v}" for k, v in i.items())):
-        yield _finding(issue, name)
+        return Answer(failed=_short(f"{type(error).__name__}: {error}", path))
+    issues = tuple(map(_issue, _rows(result, "issues")))
     errors = [_text(e, "description") or str(e) for e in _rows(result, "errors")]
     skipped = [s for s in _rows(result, "summary", "skipped", "skipped_files") if _should_have_read(_text(s, "source"))]
     if errors:
-        yield Coverage(item=name, outcome=Outcome.FAILED, reason=_short(f"modelscan failed: {errors[0]}", path))
-    elif skipped:
-        why = f"{_text(skipped[0], 'description')} ({_text(skipped[0], 'category')})"
-        yield Coverage(item=name, outcome=Outcome.SKIPPED, reason=_short(f"modelscan skipped it: {why}", path))
-    else:
-        yield Coverage(item=name, outcome=Outcome.COMPLETED, reason=f"issues ({len(issues)})" if issues else "clean")
+        return Answer(issues, failed=_short(errors[0], path))
+    if skipped:
+        return Answer(issues, skipped=_short(f"{_text(skipped[0], 'description')} ({_text(skipped[0], 'category')})", path))
+    return Answer(issues)
 
 
-def _finding(issue: Mapping[str, object], name: str) -> Finding:
-    operator = ".".join(filter(None, (_text(issue, "module"), _text(issue, "operator")))) or _text(issue, "description")
-    _, _, member = _text(issue, "source").partition(":")
-    return Finding(
-        rule="modelscan-issue",
-        severity=_SEVERITY.get(_text(issue, "severity"), Severity.HIGH),
-        confidence=Confidence.MEDIUM,
-        message=f"{name}: modelscan reports the unsafe operator {operator!a}"[:500],
-        locations=(Location(path=name, entry=(member,) if member else ()),),
-        remediation="do not load this file; ask the publisher for safetensors",
-        references=("CWE-502",),
-        evidence={"scanner": _text(issue, "scanner")},
-    )
+def _issue(row: Mapping[str, object]) -> Issue:
+    operator = ".".join(filter(None, (_text(row, "module"), _text(row, "operator")))) or _text(row, "description")
+    _, _, member = _text(row, "source").partition(":")
+    return Issue(_SEVERITY.get(_text(row, "severity"), Severity.HIGH), f"the unsafe operator {operator!a}", member)
 
 
 def _should_have_read(source: str) -> bool:

@@ -1,12 +1,14 @@
 """Runs ``tests/cases/<scanner-id>.yaml``: each case builds a real composition and says what the scanner must report.
 
 A case has ``name``, ``build``, ``args``, and ``expect`` (each must be found), ``expect_only`` (exactly these), ``expect_not``
-(none of these) and ``coverage`` (outcome by item, or ``absent``). An expectation gives ``rule`` and, where it matters,
+(none of these) ``coverage`` (outcome by item, or ``absent``) and ``needs``, a package without which it is
+skipped. An expectation gives ``rule`` and, where it matters,
 ``severity``, ``path``, ``entry``, ``opcode``, ``tensor`` and ``says``, a piece of the message.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from tests.recipes import build
 
 SCANNERS = discover(scanners, Scanner)
 FOLDER = Path(__file__).with_name("cases")
-FIELDS = {"name", "build", "args", "expect", "expect_only", "expect_not", "coverage"}
+FIELDS = {"name", "build", "args", "needs", "expect", "expect_only", "expect_not", "coverage"}
 CASES = [
     pytest.param(path.stem, case, id=f"{path.stem}: {case['name']}")
     for path in sorted(FOLDER.glob("*.yaml"))
@@ -57,6 +59,8 @@ def scan(scanner: str, case: dict[str, dict[str, object]], ctx: RunContext) -> l
 @pytest.mark.parametrize(("scanner", "case"), CASES)
 def test_case(scanner: str, case: dict[str, dict[str, object]], ctx: RunContext) -> None:
     assert set(case) <= FIELDS
+    if "needs" in case and find_spec(str(case["needs"])) is None:
+        pytest.skip(f"{case['needs']} is not installed")
     said = scan(scanner, case, ctx)
     findings = [s for s in said if isinstance(s, Finding)]
     shown = "\n".join(f"{f.severity} {f.rule} {'; '.join(map(str, f.locations))}: {f.message}" for f in findings) or "nothing"

@@ -38,7 +38,10 @@ def scan(
     ] = None,
     threshold: Annotated[Severity, typer.Option(help="findings above this severity end with exit code 11")] = Severity.LOW,
     values: Annotated[bool, typer.Option(help="read every number of the weights")] = True,
-    voices: Annotated[bool, typer.Option(help="ask other scanners too, and show what they say")] = True,
+    voice: Annotated[
+        list[str] | None, typer.Option(help="another scanner to ask too: modelscan, picklescan, fickling, modelaudit (repeatable)")
+    ] = None,
+    voices: Annotated[bool, typer.Option(help="ask the other scanners that are switched on, and show what they say")] = True,
     digests: Annotated[bool, typer.Option(help="hash every file")] = True,
     format_id: Annotated[Literal["table", "json"], typer.Option("--format", "-f")] = "table",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="a file instead of standard output")] = None,
@@ -47,9 +50,11 @@ def scan(
     """Scan one folder or file."""
     with errors_shown(as_json=format_id == "json"):
         interrupt = Interrupt()
+        installed = settings()
+        asked = (*installed.voices, *(voice or ())) if voices else ()
         with watched(quiet=quiet) as emit:
             found = scan_path(
-                path, settings(), base=base, values=values, voices=voices, digests=digests, emit=emit, checkpoint=interrupt
+                path, installed, base=base, values=values, voices=asked, digests=digests, emit=emit, checkpoint=interrupt
             )
         show(found, format_id, output)
     end_scan(found, threshold)

@@ -90,6 +90,13 @@ def folder_of(subject: Subject) -> Path:
     return path.parent if path.is_file() else path
 
 
+def readable_of(subject: Subject) -> tuple[Path, ...]:
+    """Return the folders a reader of a subject held in place needs: its own, and the one its links may lead into."""
+    folder = folder_of(subject).resolve()
+    cache = _cache_of(folder)
+    return (folder,) if cache == folder else (folder, cache / "blobs")
+
+
 def _alone(path: Path) -> _Found:
     """Return one file that was asked for by its own name."""
     size = path.stat().st_size

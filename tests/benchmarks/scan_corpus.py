@@ -80,7 +80,7 @@ class Ours:
     def __init__(self, executor: LocalExecutor, home: Path) -> None:
         self._executor = executor
         self._ctx = RunContext(run_id=new_run_id(), on=utc_now(), store=Store(home / "store"), limits=Settings().limits)
-        self._asked, self._left = chosen(discover(scanners, Scanner), values=True, voices=False)
+        self._asked, self._left = chosen(discover(scanners, Scanner), values=True, voices=())
 
     def __call__(self, path: Path) -> ScanDocument:
         """Return the document of one path."""
