@@ -75,20 +75,19 @@ def scan_path(
         emit=emit,
         checkpoint=checkpoint,
     )
-    adapter = in_place(_local(path), ctx, of_adapter)
-    parent = in_place(_local(base), ctx, of_base_without_weights) if base is not None else None
-    held = {s.name: folder_of(s) for s in (adapter, parent) if s is not None}
-    reachable = tuple(p for s in (adapter, parent) if s is not None for p in readable_of(s))
-    ctx = replace(ctx, folders=held)
-    asked, not_asked = chosen(discover(scanners, Scanner), values=values, voices=voices)
+    refs = [_local(p) for p in (path, base) if p is not None]
+    reachable = tuple(folder for ref in refs for folder in readable_of(ref.name))
     unsafe = settings.isolation == "unsafe-none"
-    with (
-        LocalExecutor(settings.folder / "logs", unsafe=unsafe, readable=reachable) as executor,
-        _hashing(adapter, held[adapter.name], wanted=digests) as hashed,
-    ):
-        composition = compose(executor, adapter, parent, ctx)
-        dossier = inspect(composition, executor.scanners(asked), ctx)
-        return document(dossier, asked, not_asked, hashed())
+    with LocalExecutor(settings.folder / "logs", unsafe=unsafe, readable=reachable) as executor:
+        executor.warm(ctx)
+        adapter = in_place(refs[0], ctx, of_adapter)
+        parent = in_place(refs[1], ctx, of_base_without_weights) if base is not None else None
+        ctx = replace(ctx, folders={ref.name: folder_of(ref.name) for ref in refs})
+        with _hashing(adapter, folder_of(adapter.name), wanted=digests) as hashed:
+            asked, not_asked = chosen(discover(scanners, Scanner), values=values, voices=voices)
+            composition = compose(executor, adapter, parent, ctx)
+            dossier = inspect(composition, executor.scanners(asked), ctx)
+            return document(dossier, asked, not_asked, hashed())
 
 
 def chosen(plugins: Mapping[str, Scanner], *, values: bool, voices: Collection[str]) -> tuple[dict[str, Scanner], dict[str, str]]:

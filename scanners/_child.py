@@ -15,13 +15,16 @@ from governance.subject import Description
 from governance.wire import Job, serve
 from scanners._formats.description import describe
 
+#: Imported as soon as the child starts, while its parent is still listing files.
+PLUGINS = discover(scanners, Scanner)
+
 
 def handle(job: Job, ctx: RunContext) -> Iterator[Said | Description]:
     """Do one job."""
     if job.task == "describe" and job.subject is not None:
         yield describe(job.subject, ctx)
     elif job.task == "plugin" and job.composition is not None:
-        yield from discover(scanners, Scanner)[job.plugin].scan(job.composition, ctx)
+        yield from PLUGINS[job.plugin].scan(job.composition, ctx)
     else:
         raise PluginError(f"a {job.task} job without its subject")
 

@@ -33,6 +33,10 @@ class LocalExecutor:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def warm(self, ctx: RunContext) -> None:
+        """Start the inspection child now, so that it is ready when the first job is."""
+        self._inspector(ctx)
+
     def describe(self) -> Describe:
         """Return what reads a repository's words."""
         return describe_in_child(self._inspector)

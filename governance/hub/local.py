@@ -84,15 +84,15 @@ def in_place(ref: ArtifactRef, ctx: RunContext, choice: Choice) -> Subject:
     return Subject(source=SourceKind.LOCAL, name=ref.name, held=Held.FOLDER, files=tuple(entries), refused=tuple(refused))
 
 
-def folder_of(subject: Subject) -> Path:
-    """Return the folder below which the files of a subject held in place lie."""
-    path = Path(subject.name)
+def folder_of(name: str) -> Path:
+    """Return the folder below which the files of a subject held in place lie; a file that was asked for lies in its own."""
+    path = Path(name)
     return path.parent if path.is_file() else path
 
 
-def readable_of(subject: Subject) -> tuple[Path, ...]:
+def readable_of(name: str) -> tuple[Path, ...]:
     """Return the folders a reader of a subject held in place needs: its own, and the one its links may lead into."""
-    folder = folder_of(subject).resolve()
+    folder = folder_of(name).resolve()
     cache = _cache_of(folder)
     return (folder,) if cache == folder else (folder, cache / "blobs")
 

@@ -85,7 +85,7 @@ class Ours:
     def __call__(self, path: Path) -> ScanDocument:
         """Return the document of one path."""
         adapter = in_place(ArtifactRef(source=SourceKind.LOCAL, name=str(path)), self._ctx, of_adapter)
-        ctx = replace(self._ctx, folders={adapter.name: folder_of(adapter)})
+        ctx = replace(self._ctx, folders={adapter.name: folder_of(adapter.name)})
         composition = compose(self._executor, adapter, None, ctx)
         return document(inspect(composition, self._executor.scanners(self._asked), ctx), self._asked, self._left, {})
 
