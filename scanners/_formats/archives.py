@@ -20,7 +20,7 @@ from scanners._formats.unpacking import METHODS, Packed, missing, survey, window
 from scanners._formats.zip_records import Directory
 from scanners._formats.zips import read_zip
 
-_SMALL, _KEPT = 16 << 20, 1 << 20
+_SMALL, _KEPT = 8 << 20, 1 << 20
 _COMPRESSED = frozenset(METHODS) - {"deflate"}
 _ZIPS = frozenset({"zip", "torch-zip", "torchscript", "torch-export", "keras"})
 #: Kinds whose members can be read here.

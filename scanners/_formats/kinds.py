@@ -52,8 +52,8 @@ _MAGIC = (
 )
 #: ELF; Mach-O, thin and fat, and Java; wasm; static libraries; Dalvik; LLVM bitcode.
 _NATIVE = (
-    b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf",
-    b"\x00asm", b"!<arch>\n", b"dex\n03", b"BC\xc0\xde",
+    b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce",
+    b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf",    b"\x00asm", b"!<arch>\n", b"dex\n03", b"BC\xc0\xde",
 )  # fmt: skip
 _ZIP_HEADS = (b"PK\x03\x04", b"PK\x05\x06", b"PK00PK\x03\x04", b"PK\x07\x08PK\x03\x04")
 #: Opcodes whose argument may be long: those that end with their line, and those that say their length.

@@ -1,9 +1,10 @@
-"""What is odd about a path or a member's name: characters that are not shown, look-alikes, twins, names some system reads otherwise.
+"""What is odd about a path or a member's name: hidden characters, look-alikes, twins, names some system reads otherwise.
 
 Read by ``scanners.inventory``.
 
 Source:
-    Unicode Technical Standard 39, section 5 (mixed scripts); UAX 15 (normal forms); Microsoft, "Naming Files, Paths, and Namespaces".
+    Unicode Technical Standard 39, section 5 (mixed scripts); UAX 15 (normal forms); Microsoft Learn,
+    "Naming Files, Paths, and Namespaces".
 """
 
 from __future__ import annotations

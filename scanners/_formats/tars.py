@@ -1,5 +1,6 @@
-"""A tar archive, read twice: the chain of headers with the names and sizes that PAX and GNU records put over them, and the bare
-headers, as a reader that knows neither sees them. What follows the end is looked at for further headers.
+"""A tar archive, read twice: with the names and sizes that PAX and GNU records put over the headers, and by the bare headers.
+
+What follows the end is looked at for further headers.
 
 Source:
     POSIX.1-2017, pax, "ustar Interchange Format" and "pax Extended Header"; GNU tar manual, "Basic Tar Format".

@@ -28,7 +28,8 @@ from scanners._formats.pickle_review import acts
 from scanners._formats.unpacking import window
 
 __all__ = [
-    "CONTAINER_KINDS", "Content", "Remark", "Span", "Whose", "content", "content_of_bytes", "contents", "gaps_in", "grow", "in_words",
+    "CONTAINER_KINDS", "Content", "Remark", "Span", "Whose", "content", "content_of_bytes", "contents", "gaps_in", "grow",
+    "in_words",
 ]  # fmt: skip
 
 Whose = Literal["adapter", "base"]

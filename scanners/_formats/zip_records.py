@@ -95,7 +95,7 @@ def directories(stream: BinaryIO, size: int, *, far: bool = False) -> list[Direc
     while place >= 0 and left and entries < _MOST_ENTRIES:
         left -= 1
         for directory in _candidates(stream, tail, place, begin, size):
-            if all((d.begin, d.end) != (directory.begin, directory.end) for d in found):
+            if all((d.begin, d.end_at) != (directory.begin, directory.end_at) for d in found):
                 found.append(directory)
                 entries += len(directory.entries)
         place = tail.rfind(END, 0, place)
@@ -221,9 +221,9 @@ def descriptor_at(stream: BinaryIO, at: int, entry: Entry) -> tuple[int, bool]:
     for lead in (_DESCRIPTOR, b""):
         for layout in ("<III", "<IQQ"):
             length = len(lead) + struct.calcsize(layout)
-            if data.startswith(lead) and len(data) >= length:
-                if struct.unpack_from(layout, data, len(lead)) == (entry.crc, entry.packed, entry.size):
-                    return length, True
+            fits = data.startswith(lead) and len(data) >= length
+            if fits and struct.unpack_from(layout, data, len(lead)) == (entry.crc, entry.packed, entry.size):
+                return length, True
     if data.startswith(_DESCRIPTOR):
         return (24 if len(data) >= 24 and data[16:20] not in (LOCAL, CENTRAL, _END64, END) else 16), False
     return 0, False

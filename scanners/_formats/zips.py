@@ -26,7 +26,7 @@ from scanners._formats.zip_records import LOCAL, Directory, Entry, descriptor_at
 _METHODS = {8: "deflate", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz"}
 _STORED = 0
 #: A member may unpack to this much whatever the ratio, and is kept in memory if it is no larger than the second number.
-_SMALL, _KEPT = 16 << 20, 1 << 20
+_SMALL, _KEPT = 8 << 20, 1 << 20
 #: A stored member no larger than this has its checksum computed.
 _CHECKED = 64 << 20
 _GAP = 1 << 16
