@@ -50,6 +50,7 @@ class Member:
         size: Its bytes, unpacked.
         view: Opens it; None for a link, a folder, or what cannot be read.
         held: How many of its bytes are kept in memory.
+        head: Its first bytes, if they are all that is looked at.
         remarks: What is odd about it.
         gaps: Why it was not read whole.
     """
@@ -58,6 +59,7 @@ class Member:
     size: int = 0
     view: View | None = None
     held: int = 0
+    head: bytes | None = None
     remarks: tuple[Remark, ...] = ()
     gaps: tuple[str, ...] = ()
 

@@ -199,9 +199,9 @@ def grow(
         return replace(seed, gaps=(f"it cannot be read: {getattr(error, 'strerror', None) or error}",))
 
 
-def _grown(seed: Content, stream: BinaryIO, limits: Limits, budget: Budget) -> Content:
+def _grown(seed: Content, stream: BinaryIO, limits: Limits, budget: Budget, name: str | None = None) -> Content:
     """Return content with its kind and everything in it, read from a stream that is open already."""
-    found = kind_at(stream, seed.size, seed.entry[-1] if seed.entry else seed.path)
+    found = kind_at(stream, seed.size, seed.name if name is None else name)
     made = replace(seed, kind=found.id, also=found.also, fits_name=found.fits_name)
     parts = [_opened(made, kind, stream, limits, budget, found) for kind in made.kinds if kind in CONTAINER_KINDS]
     closed = (f"{words_of(made.kind)} cannot be opened here",) if made.kind in _CLOSED else ()
@@ -248,16 +248,19 @@ def _member(member: Member, outer: Content, stream: BinaryIO, limits: Limits, bu
         return nothing if member.remarks or member.gaps else None
     opener = outer.opener
     seed = replace(nothing, kind="unknown", opener=lambda: view(opener(), True), held=member.held)
+    if numbers and member.head is not None and kind_of_head(member.head, member.size) in _BY_CHANCE:
+        return replace(seed, kind="storage")
     with view(stream, False) as inside:
         if numbers:
             head = inside.read(_HEAD)
             kind = kind_of_head(head, member.size)
-            by_chance = kind in _BY_CHANCE or (kind == "pickle" and not acts(head + inside.read(_PICKLE_HEAD)))
-            if by_chance:
+            if kind in _BY_CHANCE or (kind == "pickle" and not acts(head + inside.read(_PICKLE_HEAD))):
                 return replace(seed, kind="storage")
         if member.name == "(comment)" and kind_of_head(inside.read(_HEAD), member.size) in ("text", "json", "empty"):
             return None
-        return _grown(seed, inside, limits, budget)
+        # What was packed is named by what is left of the packed file's name: x.tar of x.tar.gz, and of x.tgz nothing.
+        stem = outer.name.rpartition(".")[0] if outer.kind != "numpy" else ""
+        return _grown(seed, inside, limits, budget, None if member.name else stem)
 
 
 def _is_numbers(name: str) -> bool:

@@ -31,6 +31,7 @@ _SMALL, _KEPT = 8 << 20, 1 << 20
 _CHECKED = 64 << 20
 _GAP = 1 << 16
 _CHUNK = 1 << 20
+_HEAD = 4096
 
 
 def is_zip(stream: BinaryIO, size: int) -> bool:
@@ -71,9 +72,11 @@ class _Zip:
         entries = self._listed() if self._directories else self._forward(0, self._size)
         if self._directories:
             first = self._directories[0]
-            if entries and min(e.at for e in entries) > 0:
-                entries += self._forward(0, min(e.at for e in entries), known={e.at for e in entries})
-            entries += self._tiles(entries, first)
+            there = [e for e in entries if e.data_at > e.at]
+            begin = min((e.at for e in there), default=first.begin)
+            if begin > 0:
+                there += self._forward(0, begin, known={e.at for e in there})
+            entries = [e for e in entries if e.data_at <= e.at] + there + self._tiles(there, first)
             self._end(first)
         else:
             self._remarks.append(disagreement("it has no directory that the end of the file leads to"))
@@ -190,7 +193,10 @@ class _Zip:
     def _stored(self, entry: Entry, made: Member, there: int) -> Member:
         start, remarks = entry.data_at, [*made.remarks]
         made = replace(made, size=there, view=lambda parent, owns: window(parent, start, there, owns))
-        if self._numbers(made.name) or there > _CHECKED:
+        if self._numbers(made.name):
+            self._stream.seek(start)  # right behind the local header: one request of a stream that is asked for by range
+            return replace(made, head=self._stream.read(min(there, _HEAD)))
+        if there > _CHECKED:
             return made
         crc, left = 0, there
         self._stream.seek(start)
