@@ -199,7 +199,9 @@ class _Tar:
         there = max(0, min(size, self._size - start))
         if there < size:
             gaps.append("it is cut off")
-        return Member(name, there, lambda parent, owns: window(parent, start, there, owns), 0, tuple(remarks), tuple(gaps))
+        return Member(
+            name, there, lambda parent, owns: window(parent, start, there, owns), remarks=tuple(remarks), gaps=tuple(gaps)
+        )
 
     def _names(self) -> None:
         twice = sorted(n for n, k in Counter(m.name for m in self._members if m.name).items() if k > 1)
