@@ -165,7 +165,7 @@ def _content(content: Content) -> Iterator[Finding]:
     if row.reader is None and not _aside(content):
         yield finding("unclaimed-file", Severity.MEDIUM, f"it is {row.words}: {_UNREAD}, so it was not scanned",
                       "remove it if the adapter works without it")  # fmt: skip
-    if content.spans:
+    if content.spans and content.kind != "safetensors":
         yield from _unowned(content)
 
 

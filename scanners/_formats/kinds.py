@@ -208,7 +208,10 @@ def _zip_kind(listed: list[Directory]) -> str:
         return "torchscript"
     if "data.pkl" in last:
         return "torch-zip"
-    return "keras" if {"config.json", "metadata.json"} <= set(names) else "zip"
+    if "archive_format" in last and any("/models/" in f"/{n}" for n in names):
+        return "torch-export"
+    weights = "metadata.json" in names or any(n.endswith(".weights.h5") for n in names)
+    return "keras" if "config.json" in names and weights else "zip"
 
 
 def _is_pickle_at(head: bytes, stream: BinaryIO, size: int) -> bool:

@@ -8,6 +8,7 @@ what lies inside is further ``Content``, to any depth the limits allow. Nothing 
 from __future__ import annotations
 
 import io
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from scanners._formats.kinds import Kind, kind_at, kind_of_head
 from scanners._formats.members import Budget, Member, Reading, Remark, Span, holes
 from scanners._formats.names import shown
 from scanners._formats.pickle_review import acts
+from scanners._formats.safetensors import header_in
 from scanners._formats.unpacking import window
 
 __all__ = [
@@ -42,7 +44,7 @@ _KEPT, _KEPT_BYTES = 20_000, 96 << 20
 #: Bytes of a tensor's storage that are looked at, and those that are walked if they begin like a pickle.
 _HEAD, _PICKLE_HEAD = 4096, 1 << 20
 #: What the first bytes of a tensor's numbers may look like by chance.
-_BY_CHANCE = frozenset({"unknown", "text", "json", "html", "protobuf", "sentencepiece", "zlib", "lzma", "empty"})
+_BY_CHANCE = frozenset({"unknown", "text", "json", "html", "protobuf", "sentencepiece", "msgpack", "zlib", "lzma", "empty"})
 _MOST_HOLES = 16
 
 
@@ -204,13 +206,15 @@ def _grown(seed: Content, stream: BinaryIO, limits: Limits, budget: Budget, name
     found = kind_at(stream, seed.size, seed.name if name is None else name)
     made = replace(seed, kind=found.id, also=found.also, fits_name=found.fits_name)
     parts = [_opened(made, kind, stream, limits, budget, found) for kind in made.kinds if kind in CONTAINER_KINDS]
+    if made.kind == "safetensors":
+        parts.append(_tensors(made, stream, limits, budget))
     closed = (f"{words_of(made.kind)} cannot be opened here",) if made.kind in _CLOSED else ()
     return replace(
         made,
         remarks=(*made.remarks, *(r for part in parts for r in part.remarks)),
         gaps=(*made.gaps, *closed, *(g for part in parts for g in part.gaps)),
         children=tuple(c for part in parts for c in part.children),
-        spans=parts[0].spans if parts else (),
+        spans=parts[-1].spans if parts else (),
     )
 
 
@@ -219,7 +223,7 @@ def _opened(outer: Content, kind: str, stream: BinaryIO, limits: Limits, budget:
     bare = replace(outer, remarks=(), gaps=())
     if outer.depth >= limits.archive_depth:
         return replace(bare, gaps=(f"containers nested deeper than {limits.archive_depth} are not opened",))
-    numbers = _is_numbers if kind == "torch-zip" else _is_no_numbers
+    numbers = _NUMBERS_IN.get(kind, _is_no_numbers)
     reading = read_container(stream, kind, outer.size, limits, budget, numbers, found.directories)
     spans = reading.spans
     if kind != outer.kind and spans:  # what stands before an archive that is appended belongs to the other kind
@@ -228,6 +232,19 @@ def _opened(outer: Content, kind: str, stream: BinaryIO, limits: Limits, budget:
     children = [_member(m, outer, stream, limits, budget, numbers=numbers(m.name)) for m in members]
     return replace(bare, remarks=reading.remarks, gaps=reading.gaps, spans=spans,
                    children=tuple(c for c in children if c is not None))  # fmt: skip
+
+
+def _tensors(outer: Content, stream: BinaryIO, limits: Limits, budget: Budget) -> Content:
+    """Return safetensors with the byte map its header gives, and what lies in its holes; ``tensor-layout`` says what is wrong."""
+    header = header_in(stream, outer.size, limits)
+    start = 8 + header.header_bytes
+    bare = replace(outer, remarks=(), gaps=())
+    if not header.tensors or start > outer.size:
+        return bare
+    spans = (Span(0, start, "header"), *(Span(start + t.start, start + t.end, "tensor") for t in header.tensors if t.end > t.start))
+    unowned = _unowned(Reading(spans=spans), outer.size) if outer.also is None else ()
+    children = (_member(m, outer, stream, limits, budget, numbers=False) for m in unowned)
+    return replace(bare, spans=spans, children=tuple(c for c in children if c is not None))
 
 
 def _unowned(reading: Reading, size: int) -> Iterator[Member]:
@@ -268,8 +285,16 @@ def _is_numbers(name: str) -> bool:
     return "/data/" in f"/{name}" and not name.endswith(".pkl")
 
 
+def _is_exported(name: str) -> bool:
+    """Return whether a member of an exported program is a weight or a constant."""
+    return re.search(r"/data/(weights|constants)/(weight|tensor)_\d+\Z", f"/{name}") is not None
+
+
 def _is_no_numbers(name: str) -> bool:
     return False
+
+
+_NUMBERS_IN = {"torch-zip": _is_numbers, "torchscript": _is_numbers, "torch-export": _is_exported}
 
 
 class _Trees:
