@@ -70,19 +70,41 @@ class _Zlib:
         return _Zlib(0, self._inner.copy(), self._tail)
 
 
-def _extra(module: str, name: str) -> Callable[[], Decoder]:
-    def make() -> Decoder:
-        made: Decoder = getattr(import_module(module), name)()
-        return made
+class _Foreign:
+    """A decompressor of an extra, with the manners of the standard library's."""
 
-    return make
+    def __init__(self, inner: Decoder, fault: type[Exception]) -> None:
+        self._inner, self._fault = inner, fault
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data or b""
+
+    @property
+    def needs_input(self) -> bool:
+        return self._inner.needs_input
+
+    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes:
+        try:
+            return self._inner.decompress(data, max_length)
+        except self._fault as error:
+            raise ValueError(str(error)) from error
+
+
+def _extra(module: str, name: str, fault: str) -> Decoder:
+    found = import_module(module)
+    return _Foreign(getattr(found, name)(), getattr(found, fault, RuntimeError))
 
 
 def _zstd() -> Decoder:
     try:
-        return _extra("compression.zstd", "ZstdDecompressor")()
+        return _extra("compression.zstd", "ZstdDecompressor", "ZstdError")
     except ImportError:
-        return _extra("backports.zstd", "ZstdDecompressor")()
+        return _extra("backports.zstd", "ZstdDecompressor", "ZstdError")
 
 
 @dataclass(frozen=True)
@@ -108,7 +130,7 @@ METHODS = {
     "xz": Method(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_LZMA_MEMORY), b"\xfd7zXZ"),
     "lzma": Method(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_LZMA_MEMORY)),
     "zstd": Method(_zstd, b"\x28\xb5\x2f\xfd", "backports.zstd"),
-    "lz4": Method(_extra("lz4.frame", "LZ4FrameDecompressor"), b"\x04\x22\x4d\x18", "lz4"),
+    "lz4": Method(lambda: _extra("lz4.frame", "LZ4FrameDecompressor", "RuntimeError"), b"\x04\x22\x4d\x18", "lz4"),
 }
 FAULTS = (OSError, zlib.error, lzma.LZMAError, EOFError, ValueError, MemoryError, RuntimeError)
 

@@ -233,3 +233,32 @@ def test_torch_archives_are_asked_for_their_headers_only() -> None:
     root = grow(lambda: Asked(content), len(content), Limits(), whose="adapter", path="x.bin")
     assert {c.kind for c in root.children} == {"pickle", "storage"}
     assert asked[0] < len(content) // 5
+
+
+@pytest.mark.parametrize(("kind", "module", "name"), [("zstd", "backports.zstd", "compress"), ("lz4", "lz4.frame", "compress")])
+def test_what_an_extra_unpacks_is_read_and_bounded(kind: str, module: str, name: str) -> None:
+    compress = getattr(pytest.importorskip(module, reason="the extra archives is not installed"), name)
+    data = random.Random(1).randbytes(3_000_000)
+    content = compress(data[:1_500_000]) + compress(data[1_500_000:])
+    root = tree(content)
+    assert (root.kind, root.children[0].size, root.children[0].held) == (kind, len(data), 0)
+    with root.children[0].open() as stream:
+        stream.seek(2_000_000)
+        assert stream.read(5) == data[2_000_000:2_000_005]
+        stream.seek(3)
+        assert stream.read(5) == data[3:8]
+    assert [r.rule for r in tree(compress(b"\0" * 60_000_000)).remarks] == ["archive-bomb"]
+    assert tree(content[:-5]).children[0].gaps
+    assert tree(content[:50] + b"\xff" * 50 + content[100:]).walk()
+    assert list(holes(tree(content + b"zz").spans, len(content) + 2)) == [(len(content), len(content) + 2)]
+
+
+@pytest.mark.parametrize(("kind", "head"), [("zstd", "28b52ffd"), ("lz4", "04224d18")])
+def test_without_its_extra_such_a_file_is_not_scanned(kind: str, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(module: str) -> object:
+        raise ImportError(module)
+
+    monkeypatch.setattr("scanners._formats.unpacking.import_module", gone)
+    root = tree(bytes.fromhex(head) + b"data")
+    assert root.kind == kind
+    assert "install" in root.gaps[0]
