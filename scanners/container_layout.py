@@ -23,7 +23,7 @@ class ContainerLayout:
         Loaders differ in which reading they believe. What one shows a scanner and another gives to the loader was never scanned.
 
     Misses:
-        7z and rar, and zstd and lz4 without the extra ``archives``: reported as not scanned. Checksums of a tensor's storage, and
+        Rar, and 7z, zstd and lz4 without the extra ``archives``: reported as not scanned. Checksums of a tensor's storage, and
         of stored members above 64 MiB.
 
     Source:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from governance.context import Limits
 from scanners._formats.members import Budget, Member, Numbers, Reading, Remark, Span, bomb, escape, leaves
+from scanners._formats.sevenzips import read_7z
 from scanners._formats.tars import read_tar
 from scanners._formats.unpacking import METHODS, Packed, missing, survey, window
 from scanners._formats.zip_records import Directory
@@ -24,7 +25,7 @@ _SMALL, _KEPT = 8 << 20, 1 << 20
 _COMPRESSED = frozenset(METHODS) - {"deflate"}
 _ZIPS = frozenset({"zip", "torch-zip", "torchscript", "torch-export", "keras"})
 #: Kinds whose members can be read here.
-CONTAINERS = frozenset({"zip", "torch-zip", "tar", "numpy"}) | _COMPRESSED
+CONTAINERS = frozenset({"zip", "torch-zip", "tar", "7z", "numpy"}) | _COMPRESSED
 _LARGEST_HEADER = 1 << 20
 _DTYPE = re.compile(r"[<>=|]?([a-zA-Z])(\d{0,9})(\[[^\]]{0,20}\])?\Z")
 
@@ -53,6 +54,8 @@ def read_container(
         return read_zip(stream, size, limits, budget, numbers, found)
     if kind == "tar":
         return read_tar(stream, size, limits, budget)
+    if kind == "7z":
+        return read_7z(stream, size, limits, budget)
     if kind == "numpy":
         return _array(stream, size)
     return _unpacked(stream, kind, size, limits, budget) if kind in _COMPRESSED else Reading()

@@ -37,8 +37,6 @@ __all__ = [
 Whose = Literal["adapter", "base"]
 #: Kinds with something in them that is read here.
 CONTAINER_KINDS = CONTAINERS | {"torchscript", "torch-export", "keras"}
-#: Containers nobody here can open.
-_CLOSED = ("7z", "rar")
 #: Trees kept between scanners, and the most bytes of unpacked members they may hold.
 _KEPT, _KEPT_BYTES = 20_000, 96 << 20
 #: Bytes of a tensor's storage that are looked at, and those that are walked if they begin like a pickle.
@@ -208,7 +206,7 @@ def _grown(seed: Content, stream: BinaryIO, limits: Limits, budget: Budget, name
     parts = [_opened(made, kind, stream, limits, budget, found) for kind in made.kinds if kind in CONTAINER_KINDS]
     if made.kind == "safetensors":
         parts.append(_tensors(made, stream, limits, budget))
-    closed = (f"{words_of(made.kind)} cannot be opened here",) if made.kind in _CLOSED else ()
+    closed = (f"{words_of(made.kind)} cannot be opened here",) if made.kind == "rar" else ()
     return replace(
         made,
         remarks=(*made.remarks, *(r for part in parts for r in part.remarks)),

@@ -253,12 +253,37 @@ def test_what_an_extra_unpacks_is_read_and_bounded(kind: str, module: str, name:
     assert list(holes(tree(content + b"zz").spans, len(content) + 2)) == [(len(content), len(content) + 2)]
 
 
-@pytest.mark.parametrize(("kind", "head"), [("zstd", "28b52ffd"), ("lz4", "04224d18")])
+@pytest.mark.parametrize(("kind", "head"), [("zstd", "28b52ffd"), ("lz4", "04224d18"), ("7z", "377abcaf271c0004")])
 def test_without_its_extra_such_a_file_is_not_scanned(kind: str, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(module: str) -> object:
         raise ImportError(module)
 
     monkeypatch.setattr("scanners._formats.unpacking.import_module", gone)
+    monkeypatch.setattr("scanners._formats.sevenzips.import_module", gone)
     root = tree(bytes.fromhex(head) + b"data")
     assert root.kind == kind
     assert "install" in root.gaps[0]
+
+
+def test_a_7z_archive_is_read_under_a_ceiling() -> None:
+    library = pytest.importorskip("py7zr", reason="the extra archives is not installed")
+
+    def packed(members: dict[str, bytes], **more: str) -> bytes:
+        out = io.BytesIO()
+        with library.SevenZipFile(out, "w", **more) as archive:
+            for name, data in members.items():
+                archive.writestr(data, name)
+        return out.getvalue()
+
+    content = packed({"a/data.pkl": b"\x80\x02}.", "b.txt": b"hello"})
+    root = tree(content + b"after it")
+    assert [(c.name, c.kind) for c in root.children][:2] == [("data.pkl", "pickle"), ("b.txt", "text")]
+    assert list(holes(root.spans, root.size)) == [(len(content), len(content) + 8)]
+    assert root.gaps == ()
+    assert tree(packed({"a.txt": b"hello"}, password="x")).gaps
+    assert [r.rule for r in tree(packed({"a.bin": b"\0" * 80_000_000})).remarks] == ["archive-bomb"]
+    assert tree(content[:-9]).gaps
+    for seed in range(60):
+        broken = bytearray(content)
+        broken[random.Random(seed).randrange(6, len(content))] ^= 0x55
+        assert list(tree(bytes(broken)).walk())
