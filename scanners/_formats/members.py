@@ -113,6 +113,24 @@ def holes(spans: Iterable[Span], size: int) -> Iterator[tuple[int, int]]:
         yield reached, size
 
 
+def link(name: str, target: str, what: str, *, hard: bool = False) -> Remark:
+    """Return that a member is a link: low if it stays inside the archive, high if it leads out.
+
+    Args:
+        name: The member's.
+        target: Where it leads: from its own folder, or a hard link from the archive's top.
+        what: What it is, with its article.
+        hard: Whether it is a hard link.
+    """
+    depth, out = 0, leaves(target) and not target.startswith("..")
+    for part in ([] if hard else name.replace("\\", "/").split("/")[:-1]) + target.replace("\\", "/").split("/"):
+        depth += -1 if part == ".." else 0 if part in ("", ".") else 1
+        out = out or depth < 0
+    if out or target.startswith(("/", "\\")):
+        return escape(f"it is {what} to {target!a}")
+    return Remark("archive-escape", Severity.LOW, f"it is {what} to {target!a}, inside the archive")
+
+
 def leaves(name: str) -> bool:
     """Return whether a member of this name would be unpacked outside the folder, on some system."""
     plain = name.replace("\\", "/")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from governance.context import Limits
-from scanners._formats.members import Budget, Member, Reading, Remark, Span, bomb, disagreement, escape, integrity, leaves
+from scanners._formats.members import Budget, Member, Reading, Remark, Span, bomb, disagreement, escape, integrity, leaves, link
 from scanners._formats.unpacking import window
 
 _BLOCK = 512
@@ -77,6 +77,7 @@ class _Tar:
         self._stream, self._size, self._limits, self._budget = stream, size, limits, budget
         self._members, self._remarks = list[Member](), list[Remark]()
         self._gaps, self._spans = list[str](), list[Span]()
+        self._links: set[str] = set()
         self._always: dict[str, str] = {}
         self._next: dict[str, str] = {}
 
@@ -183,14 +184,21 @@ class _Tar:
             place += int(length)
 
     def _member(self, header: Header, over: Mapping[str, str], start: int, size: int, at: int) -> Member:
-        name, link = over.get("path", header.name), over.get("linkpath", header.link)
+        name, target = over.get("path", header.name), over.get("linkpath", header.link)
         remarks, gaps = list[Remark](), list[str]()
         if "path" in over and not _shortens(header.name, name):
             remarks.append(disagreement(f"a record calls it so, its header calls it {header.name!a}", at))
         if leaves(name) or leaves(header.name):
             remarks.append(escape("its name leaves the folder"))
+        parts = name.strip("/").split("/")
+        if self._links and any("/".join(parts[:k]) in self._links for k in range(1, len(parts) + 1)):
+            remarks.append(escape("it is written through a link"))
         if header.kind in _KINDS:
-            remarks.append(escape(f"it is {_KINDS[header.kind]}{' to ' + ascii(link) if link else ''}"))
+            if header.kind in (b"1", b"2"):
+                remarks.append(link(name, target, _KINDS[header.kind], hard=header.kind == b"1"))
+                self._links.add(name.strip("/"))
+            else:
+                remarks.append(escape(f"it is {_KINDS[header.kind]}"))
             return Member(name, remarks=tuple(remarks))
         if header.kind == b"5" or (header.kind in _FILES and name.endswith("/") and not size):
             return Member("" if not remarks else name, remarks=tuple(remarks))

@@ -19,12 +19,27 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from governance.context import Limits
-from scanners._formats.members import Budget, Member, Numbers, Reading, Remark, Span, bomb, disagreement, escape, integrity, leaves
+from scanners._formats.members import (
+    Budget,
+    Member,
+    Numbers,
+    Reading,
+    Remark,
+    Span,
+    bomb,
+    disagreement,
+    escape,
+    integrity,
+    leaves,
+    link,
+)
 from scanners._formats.unpacking import Packed, missing, survey, window
 from scanners._formats.zip_records import LOCAL, Directory, Entry, descriptor_at, directories, local_at
 
 _METHODS = {8: "deflate", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz"}
 _STORED = 0
+#: A pipe is none of them: writers that were fed by one leave its mode.
+_SPECIAL = (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK)
 #: A member may unpack to this much whatever the ratio, and is kept in memory if it is no larger than the second number.
 _SMALL, _KEPT = 8 << 20, 1 << 20
 #: A stored member no larger than this has its checksum computed.
@@ -172,8 +187,13 @@ class _Zip:
         name, remarks = entry.text, [*said]
         if leaves(name):
             remarks.append(escape("its name leaves the folder"))
-        if entry.mode and not (stat.S_ISREG(entry.mode) or stat.S_ISDIR(entry.mode) or not stat.S_IFMT(entry.mode)):
-            remarks.append(escape("it is a link or a special file"))
+        if stat.S_ISLNK(entry.mode) and not name.endswith("/"):
+            self._stream.seek(entry.data_at)
+            plain = entry.method == _STORED and entry.packed < _HEAD
+            target = self._stream.read(entry.packed).decode("utf-8", "backslashreplace") if plain else "/"
+            remarks.append(link(name, target, "a link"))
+        elif stat.S_IFMT(entry.mode) in _SPECIAL and not name.endswith("/"):
+            remarks.append(escape("it is a device or a socket"))
         made = Member(name, remarks=tuple(remarks))
         if name.endswith("/") and not entry.packed:
             return made
@@ -202,7 +222,7 @@ class _Zip:
         self._stream.seek(start)
         while left > 0 and (data := self._stream.read(min(left, _CHUNK))):
             crc, left = zlib.crc32(data, crc), left - len(data)
-        if entry.size != entry.packed:
+        if entry.size != entry.packed and not entry.flags & 1:
             remarks.append(integrity(f"it says it unpacks to {entry.size:,} bytes, and has {entry.packed:,}", entry.at))
         if crc != entry.crc:
             if entry.flags & 1:

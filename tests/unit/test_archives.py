@@ -287,3 +287,22 @@ def test_a_7z_archive_is_read_under_a_ceiling() -> None:
         broken = bytearray(content)
         broken[random.Random(seed).randrange(6, len(content))] ^= 0x55
         assert list(tree(bytes(broken)).walk())
+
+
+def test_what_torch_and_numpy_write_is_mapped_whole_and_odd_in_nothing() -> None:
+    torch, numpy = pytest.importorskip("torch"), pytest.importorskip("numpy")
+    state = {f"layer.{k}.weight": torch.randn(8, 300) for k in range(20)}
+    arrays = {"a": numpy.arange(1_000), "b": numpy.zeros((30, 3), "f2"), "c": numpy.array(["x", "yz"]), "d": numpy.array(3.0)}
+    for write in (
+        lambda out: torch.save(state, out),
+        lambda out: torch.save(state, out, _use_new_zipfile_serialization=False),
+        lambda out: numpy.savez(out, **arrays),
+        lambda out: numpy.savez_compressed(out, **arrays),
+        lambda out: numpy.save(out, numpy.zeros(3, dtype=[("x", "<f4"), ("y", "<i8")])),
+    ):
+        out = io.BytesIO()
+        write(out)
+        root = tree(out.getvalue())
+        assert [(str(c), c.remarks, c.gaps) for c in root.walk() if c.remarks or c.gaps] == []
+        assert [h for c in root.walk() if c.spans for h in holes(c.spans, c.size)] == []
+        assert {c.kind for c in root.walk()} <= {"torch-zip", "pickle", "storage", "text", "numpy", "zip"}
