@@ -17,7 +17,7 @@ from governance.context import Limits
 from scanners._formats.members import Budget, Member, Numbers, Reading, Remark, Span, bomb, escape, leaves
 from scanners._formats.sevenzips import read_7z
 from scanners._formats.tars import read_tar
-from scanners._formats.unpacking import METHODS, Packed, missing, survey, window
+from scanners._formats.unpacking import METHODS, Packed, can_go_back, missing, survey, window
 from scanners._formats.zip_records import Directory
 from scanners._formats.zips import read_zip
 
@@ -66,8 +66,9 @@ def _unpacked(stream: BinaryIO, kind: str, size: int, limits: Limits, budget: Bu
     if package:
         return Reading(gaps=(f'install {package} (the extra "archives") to read it',), spans=(Span(0, size, "member"),))
     packed = Packed(0, size, kind)
-    seen = survey(stream, packed, max(0, min(size * limits.archive_ratio + _SMALL, budget.bytes_left)), _KEPT)
+    seen = survey(stream, packed, max(0, min(size * limits.archive_ratio + _SMALL, budget.bytes_left)), _kept(kind, budget))
     budget.bytes_left -= seen.size
+    budget.memory_left -= len(seen.data or b"")
     remarks, gaps = list[Remark](), list[str]()
     if seen.over:
         words = "it unpacks to more than is allowed"
@@ -81,6 +82,10 @@ def _unpacked(stream: BinaryIO, kind: str, size: int, limits: Limits, budget: Bu
     if leaves(name):
         remarks.append(escape(f"its header calls what is in it {name!a}"))
     return Reading((member,), tuple(remarks), spans=(Span(0, end, "member"),))
+
+
+def _kept(kind: str, budget: Budget) -> int:
+    return _KEPT if can_go_back(kind) else max(_KEPT, budget.memory_left)
 
 
 def _gzip_name(stream: BinaryIO) -> str:

@@ -7,7 +7,7 @@ they are few.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from governance.evidence import Severity
@@ -17,7 +17,9 @@ View = Callable[[BinaryIO, bool], BinaryIO]
 #: Whether a member of this name is numbers of which only the beginning is looked at.
 Numbers = Callable[[str], bool]
 #: Bytes one file may unpack to in all, and members in all, whatever the nesting.
-_MOST_UNPACKED, _MOST_MEMBERS = 2 << 30, 50_000
+_MOST_UNPACKED, _MOST_MEMBERS = 2 << 30, 40_000
+#: Bytes kept in memory of what can only be unpacked from its beginning.
+_MOST_KEPT = 40 << 20
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ class Budget:
     """What may still be unpacked of one file, nested containers included."""
 
     bytes_left: int = _MOST_UNPACKED
-    members_left: int = field(default=_MOST_MEMBERS)
+    members_left: int = _MOST_MEMBERS
+    memory_left: int = _MOST_KEPT
 
 
 def disagreement(words: str, offset: int | None = None) -> Remark:

@@ -364,6 +364,11 @@ class Survey:
         return lambda parent, owns: unpacking(parent, packed, size, owns, marks)
 
 
+def can_go_back(method: str) -> bool:
+    """Return whether unpacking can go on from a mark; if not, going back begins at the beginning."""
+    return method in ("deflate", "gzip", "zlib")
+
+
 def survey(parent: BinaryIO, packed: Packed, ceiling: int, small: int) -> Survey:
     """Unpack something once, under a ceiling, keeping it only if it is small."""
     marks: list[tuple[int, int, _Zlib]] = []
