@@ -52,10 +52,14 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._last: tuple[Subject, Path] | None = None
 
     def folder(self, subject: Subject) -> Path:
         """Return the folder that holds the subject's files under their own names."""
-        return self.root / "snapshots" / subject.digest
+        last = self._last  # a subject's digest covers all its files: computed once, not once for each of them
+        if last is None or last[0] is not subject:
+            last = self._last = (subject, self.root / "snapshots" / subject.digest)
+        return last[1]
 
     def path(self, subject: Subject, name: str) -> Path:
         """Return the path of one file of a subject.

@@ -16,26 +16,34 @@ class ContainerLayout:
 
     Detects:
         Archives whose two readings differ in members, names, sizes, methods, checksums or flags; members that leave the folder,
-        or are links or devices; archives that unpack to more than allowed.
+        or are links or devices; archives that unpack to more than allowed; checksums, sizes and flags that are not so. Bytes
+        with two owners are told here; bytes with none are inventory's ``unowned-bytes``.
 
     Why it matters:
         Loaders differ in which reading they believe. What one shows a scanner and another gives to the loader was never scanned.
 
     Misses:
-        7z, zstd, lz4 and rar, which are reported as not scanned.
+        Rar, and 7z, zstd and lz4 without the extra ``archives``: reported as not scanned. Checksums of a tensor's storage, and
+        of stored members above 64 MiB.
 
     Source:
-        PKWARE APPNOTE 6.3.10; POSIX pax; RFC 1950 to 1952; CVE-2025-1944, CVE-2025-1945, CVE-2025-10156.
+        PKWARE APPNOTE 6.3.10; POSIX pax; RFC 1950 to 1952; GNU tar manual, RFC 8878; CVE-2025-1944, CVE-2025-1945, CVE-2025-10156.
     """
 
     id = "container-layout"
-    version = "1"
+    version = "2"
     declares = (
         Rule(
             id="archive-disagreement",
             summary="two readings of an archive differ",
             severity=Severity.HIGH,
             references=("CWE-436", "CWE-694", "CVE-2025-1944", "CVE-2025-1945"),
+        ),
+        Rule(
+            id="archive-integrity",
+            summary="a checksum, size, method or flag is not so",
+            severity=Severity.MEDIUM,
+            references=("CVE-2025-10156", "CWE-354"),
         ),
         Rule(
             id="archive-escape",

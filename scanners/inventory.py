@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 
 from governance.context import RunContext
 from governance.evidence import Confidence, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
 from governance.subject import Composition
 from scanners._formats.kind_table import kind_rows, words_of
+from scanners._formats.members import holes
 from scanners._formats.names import shown
-from scanners._formats.tree import Content, contents
+from scanners._formats.path_names import Oddity, oddities, twins
+from scanners._formats.tree import Content, contents, in_words
 
 _CONTENT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".json", ".model")
-#: Names that are a device on Windows, whatever follows the first dot.
-_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?\Z", re.IGNORECASE)
 #: Words of a refusal → rule and severity; the first that fits. None: nothing to report.
 _REFUSALS: tuple[tuple[tuple[str, ...], str | None, Severity], ...] = (
     (("version control", "not needed", "not part of the model", "read under their own names"), None, Severity.INFO),
@@ -26,14 +25,18 @@ _REFUSALS: tuple[tuple[tuple[str, ...], str | None, Severity], ...] = (
     (("",), "path-escape", Severity.HIGH),
 )
 _UNREAD = "no reader for this content yet"
+#: Findings of one rule in one file; the rest is counted.
+_EACH = 20
 
 
 class Inventory:
     """Types every file of the adapter.
 
     Detects:
-        Content no reader knows, files above a limit, content of another type than the name promises, native code, names
-        that leave the folder or hide characters, links out of it, pointers in place of content.
+        Content no reader knows, files above a limit, content of another type than the name promises or of two types at once,
+        native code, names that leave the folder or hide characters, links out of it, pointers in place of content; inside
+        archives too. Bytes of an archive, a compressed file or an array that belong to nobody. Bytes with two owners in an
+        archive are container-layout's to report, holes and overlaps of tensors are tensor-layout's.
 
     Why it matters:
         A scanner that opens files by their suffix misses the pickle named ``.json``; what nobody read must be said.
@@ -47,7 +50,7 @@ class Inventory:
     """
 
     id = "inventory"
-    version = "2"
+    version = "3"
     declares = (
         Rule(
             id="unclaimed-file",
@@ -58,11 +61,17 @@ class Inventory:
         Rule(id="oversize-file", summary="above a limit; not scanned", severity=Severity.MEDIUM, references=("CWE-400",)),
         Rule(
             id="type-mismatch",
-            summary="content is another type than the name promises",
+            summary="content is another type than the name promises, or two at once",
             severity=Severity.HIGH,
-            references=("CWE-646",),
+            references=("CWE-646", "CWE-436", "AML.T0074", "CVE-2025-1889", "CVE-2025-10155"),
         ),
-        Rule(id="native-code", summary="native code", severity=Severity.HIGH, references=("CWE-506",)),
+        Rule(
+            id="unowned-bytes",
+            summary="bytes that belong to nobody",
+            severity=Severity.HIGH,
+            references=("CWE-436", "AML.T0018.002"),
+        ),
+        Rule(id="native-code", summary="native code", severity=Severity.HIGH, references=("CWE-506", "AML.T0011.000")),
         Rule(
             id="path-escape", summary="a name leaves the folder or names a device", severity=Severity.HIGH, references=("CWE-22",)
         ),
@@ -76,7 +85,7 @@ class Inventory:
             id="name-confusable",
             summary="hidden or look-alike characters in a name",
             severity=Severity.MEDIUM,
-            references=("CWE-1007",),
+            references=("CWE-1007", "AML.T0074"),
         ),
         Rule(id="content-absent", summary="a pointer or an empty file in place of content", severity=Severity.LOW),
     )
@@ -89,36 +98,86 @@ class Inventory:
         """Yield coverage for each file, and what is odd about it."""
         for name, reason in composition.adapter.refused:
             yield from _refused(name, reason)
+        for one, other in list(twins(f.path for f in composition.adapter.files))[: ctx.limits.findings]:
+            words = f"its name and {other!a} are the same where case or unicode form does not count"
+            yield _finding("name-confusable", Severity.MEDIUM, one, words, "rename one of them")
         for entry, root in contents(composition, ctx):
-            yield from _name(entry.path)
             if root is None:
+                yield from (_odd(Location(path=shown(entry.path)), shown(entry.path), o) for o in oddities(entry.path))
                 yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason="not downloaded")
             else:
-                yield from _content(root)
+                yield from _file(root)
 
 
-def _content(root: Content) -> Iterator[Fact | Coverage]:
-    row, path = kind_rows()[root.kind], root.path
-    if root.kind == "lfs-pointer" or (root.kind == "empty" and path.endswith(_CONTENT_SUFFIXES)):
-        yield _finding("content-absent", Severity.LOW, path, f"it is {row.words}: there is nothing to scan or to load",
-                       "fetch the content itself: git lfs pull, or download from the Hub")  # fmt: skip
-    if root.kind == "native":
-        yield _finding("native-code", Severity.HIGH, path, "it is native code", "an adapter needs none: remove it")
-    elif not root.fits_name:
-        more = ", and a loader that looks at the content would run it" if row.acts else ""
-        yield _finding("type-mismatch", Severity.HIGH if row.acts else Severity.LOW, path,
-                       f"it is {row.words}, which its name does not say{more}",
-                       "rename it to what it is, or remove it")  # fmt: skip
-    if root.also is not None:
-        yield _finding("type-mismatch", Severity.HIGH, path,
-                       f"it is {row.words} and {words_of(root.also)} at once: loaders differ in what they see",
-                       "ask the publisher for a file that is one thing")  # fmt: skip
-    if row.reader is not None:
-        yield Coverage(item=path, outcome=Outcome.COMPLETED, reason=row.words)
+def _file(root: Content) -> Iterator[Fact | Coverage]:
+    """Yield what is odd in one file and everything in it, and its coverage."""
+    said: Counter[str] = Counter()
+    unread = list[str]()
+    for inner in root.walk():
+        for finding in _content(inner):
+            said[finding.rule] += 1
+            if said[finding.rule] <= _EACH:
+                yield finding
+        row = kind_rows()[inner.kind]
+        if row.reader is None and not _aside(inner):
+            unread.append(f"{inner}: {row.words}" if inner.entry else row.words)
+    for rule, count in said.items():
+        if count > _EACH:
+            words = f"{count - _EACH:,} more of {rule} are in it"
+            severity = next(r.severity for r in PLUGIN.declares if r.id == rule)
+            yield _finding(rule, severity, root.path, words, "look at the archive as a whole")
+    if unread:
+        more = f"; and {len(unread) - 3} more" if len(unread) > 3 else ""
+        yield Coverage(item=root.path, outcome=Outcome.SKIPPED, reason=f"{'; '.join(unread[:3])}{more}: {_UNREAD}")
     else:
-        yield _finding("unclaimed-file", Severity.MEDIUM, path, f"it is {row.words}: {_UNREAD}, so it was not scanned",
-                       "remove it if the adapter works without it")  # fmt: skip
-        yield Coverage(item=path, outcome=Outcome.SKIPPED, reason=f"{row.words}: {_UNREAD}")
+        yield Coverage(item=root.path, outcome=Outcome.COMPLETED, reason=words_of(root.kind))
+
+
+def _aside(content: Content) -> bool:
+    """Return whether some content is no member but bytes beside them, which are reported as what they are: nobody's."""
+    return bool(content.entry) and content.entry[-1].startswith("(bytes ")
+
+
+def _content(content: Content) -> Iterator[Finding]:
+    row, nested = kind_rows()[content.kind], bool(content.entry)
+    place, name = content.location(), str(content)
+
+    def finding(rule: str, severity: Severity, words: str, remediation: str) -> Finding:
+        return _at(place, name, rule, severity, words, remediation)
+
+    if content.depth == 0 or content.entry:
+        yield from (_odd(place, name, o) for o in oddities(content.entry[-1] if nested else content.path)
+                    if not (nested and o.rule == "path-escape" and "device" not in o.words))  # fmt: skip
+    absent = content.kind == "empty" and not nested and content.path.endswith(_CONTENT_SUFFIXES)
+    if content.kind == "lfs-pointer" or absent:
+        yield finding("content-absent", Severity.LOW, f"it is {row.words}: there is nothing to scan or to load",
+                      "fetch the content itself: git lfs pull, or download from the Hub")  # fmt: skip
+    if content.kind == "native":
+        yield finding("native-code", Severity.HIGH, "it is native code", "an adapter needs none: remove it")
+    elif not content.fits_name and not (_aside(content) or content.kind == "storage"):
+        more = ", and a loader that looks at the content would run it" if row.acts else ""
+        yield finding("type-mismatch", Severity.HIGH if row.acts else Severity.LOW,
+                      f"it is {row.words}, which its name does not say{more}",
+                      "rename it to what it is, or remove it")  # fmt: skip
+    if content.also is not None:
+        yield finding("type-mismatch", Severity.HIGH, f"it is {in_words(content)}: loaders differ in what they see",
+                      "ask the publisher for a file that is one thing")  # fmt: skip
+    if row.reader is None and not _aside(content):
+        yield finding("unclaimed-file", Severity.MEDIUM, f"it is {row.words}: {_UNREAD}, so it was not scanned",
+                      "remove it if the adapter works without it")  # fmt: skip
+    if content.spans and content.kind != "safetensors":
+        yield from _unowned(content)
+
+
+def _unowned(content: Content) -> Iterator[Finding]:
+    inside = {c.entry[-1]: c for c in content.children if _aside(c)}
+    for begin, end in holes(content.spans, content.size):
+        what = inside.get(f"(bytes {begin} to {end})")
+        holds = f": {words_of(what.kind)}" if what is not None and what.kind != "unknown" else ""
+        where = "before its beginning" if begin == 0 else "after its end" if end == content.size else "in the middle"
+        words = f"{end - begin:,} bytes {where} belong to no part of {words_of(content.kind)}{holds}"
+        yield _at(content.location(offset=begin), str(content), "unowned-bytes", Severity.HIGH, words,
+                  "ask the publisher for a file without them")  # fmt: skip
 
 
 def _refused(name: str, reason: str) -> Iterator[Fact | Coverage]:
@@ -129,29 +188,23 @@ def _refused(name: str, reason: str) -> Iterator[Fact | Coverage]:
         yield Coverage(item=shown(name), outcome=Outcome.SKIPPED, reason=reason)
 
 
-def _name(path: str) -> Iterator[Finding]:
-    odd = [c for c in path if unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs")]
-    if odd:
-        marks = ", ".join(sorted({f"U+{ord(c):04X}" for c in odd}))
-        yield _finding(
-            "name-confusable",
-            Severity.MEDIUM,
-            path,
-            f"its name holds characters that are not shown ({marks})",
-            "rename the file",
-        )
-    if any(_DEVICES.match(part) for part in path.split("/")):
-        yield _finding("path-escape", Severity.HIGH, path, "its name is that of a device on Windows", "rename the file")
+def _odd(place: Location, name: str, odd: Oddity) -> Finding:
+    return _at(place, name, odd.rule, odd.severity, odd.words, "rename it")
 
 
 def _finding(rule: str, severity: Severity, path: str, message: str, remediation: str) -> Finding:
+    return _at(Location(path=shown(path)), shown(path), rule, severity, message, remediation)
+
+
+def _at(place: Location, name: str, rule: str, severity: Severity, message: str, remediation: str) -> Finding:
     return Finding(
         rule=rule,
         severity=severity,
         confidence=Confidence.HIGH,
-        message=f"{shown(path)}: {message}",
-        locations=(Location(path=shown(path)),),
+        message=f"{name}: {message}",
+        locations=(place,),
         remediation=remediation,
+        references=next(r.references for r in PLUGIN.declares if r.id == rule),
     )
 
 

@@ -1,127 +1,105 @@
-"""Members of archives and compressed files, read in place under ceilings and never extracted.
+"""Containers of every kind, read in place under ceilings and never extracted: archives, compressed files, arrays of objects.
 
-A zip is read twice, see ``zips``; where the readings disagree, every member either of them names is read and the
-disagreement is told, because another reader may see the other one. Read by ``scanners.pickle_imports`` and ``kinds``.
+Members open on demand; see ``zips`` and ``tars`` for what is read twice. Read by ``tree``.
 
 Source:
-    POSIX pax (tar); RFC 1950 to 1952; the file formats of xz and bzip2; numpy.lib.format.
+    RFC 1950 to 1952; the file formats of xz and bzip2; zstd RFC 8878; the LZ4 frame format; numpy.lib.format.
 """
 
 from __future__ import annotations
 
 import ast
-import bz2
-import lzma
-import tarfile
-import zlib
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, Protocol
+import re
+from math import prod
+from typing import BinaryIO
 
 from governance.context import Limits
-from scanners._formats.members import Member, Wanted
-from scanners._formats.zips import zip_members
+from scanners._formats.members import Budget, Member, Numbers, Reading, Remark, Span, bomb, escape, leaves
+from scanners._formats.sevenzips import read_7z
+from scanners._formats.tars import read_tar
+from scanners._formats.unpacking import METHODS, Packed, can_go_back, missing, survey, window
+from scanners._formats.zip_records import Directory
+from scanners._formats.zips import read_zip
 
-_MEMBER_BYTES = 512 * 2**20
-_HEAD = 4096
-#: A small file may unpack to this much whatever the ratio.
-_SMALL = 1 << 20
+_SMALL, _KEPT = 8 << 20, 1 << 20
+_COMPRESSED = frozenset(METHODS) - {"deflate"}
+_ZIPS = frozenset({"zip", "torch-zip", "torchscript", "torch-export", "keras"})
 #: Kinds whose members can be read here.
-CONTAINERS = frozenset({"zip", "torch-zip", "tar", "gzip", "bzip2", "xz", "lzma", "zlib", "numpy"})
+CONTAINERS = frozenset({"zip", "torch-zip", "tar", "7z", "numpy"}) | _COMPRESSED
+_LARGEST_HEADER = 1 << 20
+_DTYPE = re.compile(r"[<>=|]?([a-zA-Z])(\d{0,9})(\[[^\]]{0,20}\])?\Z")
 
 
-class _Decompressor(Protocol):
-    """What the decompressors of the standard library share."""
-
-    @property
-    def eof(self) -> bool:
-        """Whether the end of the stream was reached."""
-
-    @property
-    def unused_data(self) -> bytes:
-        """What follows the end."""
-
-    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes:
-        """Return at most that many bytes."""
-
-
-def members(stream: BinaryIO, kind: str, size: int, limits: Limits, wanted: Wanted) -> Iterator[Member]:
-    """Yield the members of an archive, or the one content of a compressed file.
+def read_container(
+    stream: BinaryIO,
+    kind: str,
+    size: int,
+    limits: Limits,
+    budget: Budget,
+    numbers: Numbers = lambda name: False,
+    found: list[Directory] | None = None,
+) -> Reading:
+    """Return what a container holds.
 
     Args:
-        stream: The whole archive, seekable.
-        kind: One of ``CONTAINERS``.
+        stream: The whole container, seekable.
+        kind: One of ``CONTAINERS``, or another kind of zip.
         size: Its bytes.
         limits: Ceilings for entries and ratio.
-        wanted: Called with a member's name and first bytes; whether the rest is read.
+        budget: What may still be unpacked.
+        numbers: Members of which only the beginning is looked at.
+        found: Directories of a zip, if they were read before.
     """
-    match kind:
-        case "zip" | "torch-zip":
-            yield from zip_members(stream, size, limits, wanted)
-        case "tar":
-            yield from _tar(stream, limits, wanted)
-        case "numpy":
-            yield from _array(stream, size)
-        case "gzip" | "bzip2" | "xz" | "lzma" | "zlib":
-            yield _unpacked(stream, kind, size, limits)
-        case _:
-            return
+    if kind in _ZIPS:
+        return read_zip(stream, size, limits, budget, numbers, found)
+    if kind == "tar":
+        return read_tar(stream, size, limits, budget)
+    if kind == "7z":
+        return read_7z(stream, size, limits, budget)
+    if kind == "numpy":
+        return _array(stream, size)
+    return _unpacked(stream, kind, size, limits, budget) if kind in _COMPRESSED else Reading()
 
 
-def _tar(stream: BinaryIO, limits: Limits, wanted: Wanted) -> Iterator[Member]:
-    try:
-        with tarfile.open(fileobj=stream, mode="r:", errorlevel=1) as archive:
-            for count, info in enumerate(archive):
-                if count >= limits.archive_entries:
-                    yield Member("", b"", f"more than {limits.archive_entries:,} members", whole=False)
-                    return
-                yield from _tar_member(archive, info, wanted)
-    except (tarfile.TarError, OSError, ValueError, EOFError, OverflowError) as error:
-        yield Member("", b"", f"cannot be read as a tar archive: {error}", whole=False)
+def _unpacked(stream: BinaryIO, kind: str, size: int, limits: Limits, budget: Budget) -> Reading:
+    package = missing(kind)
+    if package:
+        return Reading(gaps=(f'install {package} (the extra "archives") to read it',), spans=(Span(0, size, "member"),))
+    packed = Packed(0, size, kind)
+    seen = survey(stream, packed, max(0, min(size * limits.archive_ratio + _SMALL, budget.bytes_left)), _kept(kind, budget))
+    budget.bytes_left -= seen.size
+    budget.memory_left -= len(seen.data or b"")
+    remarks, gaps = list[Remark](), list[str]()
+    if seen.over:
+        words = "it unpacks to more than is allowed"
+        remarks.append(bomb(words))
+        gaps.append(words)
+    elif seen.problem:
+        gaps.append(seen.problem)
+    end = seen.used if seen.streams and not gaps else size
+    member = Member("", seen.size, seen.view(packed), len(seen.data or b""), gaps=tuple(gaps))
+    name = _gzip_name(stream) if kind == "gzip" else ""
+    if leaves(name):
+        remarks.append(escape(f"its header calls what is in it {name!a}"))
+    return Reading((member,), tuple(remarks), spans=(Span(0, end, "member"),))
 
 
-def _tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo, wanted: Wanted) -> Iterator[Member]:
-    if info.name.startswith(("/", "\\")) or ".." in info.name.replace("\\", "/").split("/"):
-        yield Member(info.name, b"", escape="its name leaves the folder")
-    if info.issym() or info.islnk() or info.isdev():
-        what = f"a link to {info.linkname}" if info.issym() or info.islnk() else "a device"
-        yield Member(info.name, b"", escape=f"it is {what}")
-        return
-    content = archive.extractfile(info) if info.isfile() else None
-    if content is None:
-        return
-    data = content.read(min(_HEAD, info.size))
-    if wanted(info.name, data):
-        data += content.read(max(0, min(info.size, _MEMBER_BYTES) - len(data)))
-        if len(data) < info.size:
-            yield Member(info.name, data, "it is larger than allowed, or cut off", whole=False)
-            return
-    yield Member(info.name, data)
+def _kept(kind: str, budget: Budget) -> int:
+    return _KEPT if can_go_back(kind) else max(_KEPT, budget.memory_left)
 
 
-def _unpacked(stream: BinaryIO, kind: str, size: int, limits: Limits) -> Member:
-    ceiling = min(_MEMBER_BYTES, size * limits.archive_ratio + _SMALL)
+def _gzip_name(stream: BinaryIO) -> str:
+    """Return the name the first header gives, or nothing."""
     stream.seek(0)
-    packed, out = stream.read(_MEMBER_BYTES), b""
-    try:
-        while packed.strip(b"\0"):
-            if len(out) >= ceiling:
-                return Member("", out, "it unpacks to more than is allowed", whole=False, bomb=True)
-            one = _DECOMPRESSORS[kind]()
-            out += one.decompress(packed, ceiling - len(out))
-            if not one.eof:
-                more = len(out) >= ceiling
-                words = "it unpacks to more than is allowed" if more else "it is cut off"
-                return Member("", out, words, whole=False, bomb=more)
-            packed = one.unused_data
-            if packed and kind in ("zlib", "lzma"):
-                return Member("", out, f"{len(packed):,} bytes follow the compressed data", whole=False)
-    except (OSError, zlib.error, lzma.LZMAError, EOFError, ValueError, MemoryError) as error:
-        return Member("", out, f"it cannot be unpacked whole: {error}", whole=False)
-    return Member("", out)
+    head = stream.read(4096)
+    flags, place = head[3] if len(head) > 3 else 0, 10
+    if flags & 4:
+        place += 2 + int.from_bytes(head[10:12], "little")
+    return head[place:].split(b"\0")[0].decode("latin-1") if flags & 8 else ""
 
 
-def _array(stream: BinaryIO, size: int) -> Iterator[Member]:
-    """Yield the pickle in an array file of objects; an array of numbers has none.
+def _array(stream: BinaryIO, size: int) -> Reading:
+    """Return the pickle in an array file of objects; an array of numbers has none.
 
     Source:
         numpy.lib.format, versions 1.0 to 3.0.
@@ -130,32 +108,46 @@ def _array(stream: BinaryIO, size: int) -> Iterator[Member]:
     version = stream.read(2)
     width = 2 if version[:1] == b"\x01" else 4
     length = int.from_bytes(stream.read(width), "little")
-    if version[:1] not in (b"\x01", b"\x02", b"\x03") or length > 1 << 20 or length > size:
-        yield Member("", b"", "its header cannot be true", whole=False)
-        return
+    start = 8 + width + length
+    if version[:1] not in (b"\x01", b"\x02", b"\x03") or length > _LARGEST_HEADER or start > size:
+        return Reading(gaps=("its header cannot be true",), spans=(Span(0, size, "header"),))
     try:
         header = ast.literal_eval(stream.read(length).decode("latin-1").strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         header = None
     if not isinstance(header, dict) or "descr" not in header:
-        yield Member("", b"", "its header cannot be read", whole=False)
-        return
+        return Reading(gaps=("its header cannot be read",), spans=(Span(0, size, "header"),))
+    own = (Span(0, start, "header"),)
     if "O" in _kinds_of(header["descr"]):
-        data = stream.read(_MEMBER_BYTES)
-        yield Member("", data, whole=not stream.read(1))
+        left = size - start
+        pickle = Member("", left, lambda parent, owns: window(parent, start, left, owns))
+        return Reading((pickle,), spans=(*own, Span(start, size, "member")))
+    each, shape = _width(header["descr"]), header.get("shape")
+    if each is None or not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape):
+        return Reading(spans=(*own, Span(start, size, "numbers")))
+    end = start + each * prod(shape)
+    if end > size:
+        return Reading(
+            gaps=("it is cut off, or its header asks for more than is there",), spans=(*own, Span(start, size, "numbers"))
+        )
+    return Reading(spans=(*own, Span(start, end, "numbers")))
 
 
 def _kinds_of(descr: object) -> str:
     """Return the type letters of an array description, nested fields included."""
     if isinstance(descr, str):
         return descr.lstrip("<>=|")[:1]
+    if isinstance(descr, tuple) and len(descr) == 2 and not isinstance(descr[1], str):
+        return _kinds_of(descr[0])
     return "".join(_kinds_of(part) for field in descr for part in field[1:2]) if isinstance(descr, list | tuple) else ""
 
 
-_DECOMPRESSORS: dict[str, Callable[[], _Decompressor]] = {
-    "gzip": lambda: zlib.decompressobj(31),
-    "zlib": lambda: zlib.decompressobj(15),
-    "bzip2": bz2.BZ2Decompressor,
-    "xz": lzma.LZMADecompressor,
-    "lzma": lzma.LZMADecompressor,
-}
+def _width(descr: object) -> int | None:
+    """Return the bytes of one element; None for a description that is no plain type."""
+    known = _DTYPE.match(descr) if isinstance(descr, str) else None
+    if known is None:
+        return None
+    letter, digits = known[1], known[2]
+    if not digits:
+        return {"b": 1, "?": 1}.get(letter)
+    return int(digits) * (4 if letter == "U" else 1)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -17,9 +17,12 @@ from scanners._formats.documents import is_lfs_pointer
 from scanners._formats.kind_table import fits
 from scanners._formats.pickle_names import grade
 from scanners._formats.pickles import walk
-from scanners._formats.zips import is_zip
+from scanners._formats.tars import header_of
+from scanners._formats.zip_records import Directory, directories
 
 _HEAD = 4096
+#: How far a stream that breaks off with the first bytes is followed, before it is no pickle.
+_FURTHER = (1 << 16, 1 << 20)
 #: Opcodes that must parse before bytes without any other sign count as a pickle that goes on.
 _LONG_RUN = 256
 _ZIPS = ("zip", "torch-zip", "torchscript", "torch-export", "keras")
@@ -28,7 +31,6 @@ _MAGIC = (
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
     (b"\x93NUMPY", "numpy"),
     (b"\x1f\x8b\x08", "gzip"),
-    (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"7z\xbc\xaf\x27\x1c", "7z"),
@@ -46,10 +48,20 @@ _MAGIC = (
     (b"\x1aE\xdf\xa3", "media"),
     (b"%PDF", "pdf"),
     (b"wOF2", "font"),
-    (b"\x00\x01\x00\x00\x00", "font"),
+    (b"OTTO\x00", "font"),
 )
-#: Mach-O, thin and fat, and Python bytecode of 3.8 and later.
-_NATIVE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce", b"\x00asm")
+#: ELF; Mach-O, thin and fat, and Java; wasm; static libraries; Dalvik; LLVM bitcode.
+_NATIVE = (
+    b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce",
+    b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf",    b"\x00asm", b"!<arch>\n", b"dex\n03", b"BC\xc0\xde",
+)  # fmt: skip
+_ZIP_HEADS = (b"PK\x03\x04", b"PK\x05\x06", b"PK00PK\x03\x04", b"PK\x07\x08PK\x03\x04")
+#: Opcodes whose argument may be long: those that end with their line, and those that say their length.
+_LINES = (b"V", b"S", b"I", b"L", b"F", b"P", b"c", b"i", b"g", b"p")
+_LONG = (*_LINES, b"T", b"X", b"B", b"\x8b", b"\x8d", b"\x8e", b"\x96")
+_TEXTS = ("text", "json", "html", "python", "shell")
+_HTML = re.compile(rb"<(!doctype\s+html|html|script|svg|iframe|body)[\s>]", re.IGNORECASE)
+_PDF = re.compile(rb"%PDF-\d")
 
 
 @dataclass(frozen=True)
@@ -60,11 +72,13 @@ class Kind:
         id: A key of ``tables/kinds.yaml``.
         fits_name: Whether a file of this suffix may honestly hold it.
         also: A second kind the same bytes are, or None: an image that ends in a zip archive.
+        directories: Of a zip, as they were read to tell its kind.
     """
 
     id: str
     fits_name: bool = True
     also: str | None = None
+    directories: list[Directory] | None = field(default=None, compare=False, repr=False)
 
 
 def kind_at(stream: BinaryIO, size: int, name: str) -> Kind:
@@ -75,9 +89,12 @@ def kind_at(stream: BinaryIO, size: int, name: str) -> Kind:
         size: How many.
         name: Its path, only compared with the content.
     """
-    found = kind_in(stream, size)
-    also = "zip" if found not in _ZIPS and is_zip(stream, size) else None
-    return Kind(found, fits(found, PurePosixPath(name).suffix.lower()), also)
+    stream.seek(0)
+    head = stream.read(_HEAD)
+    listed = directories(stream, size, far=head.startswith(_ZIP_HEADS)) if size >= 22 else []
+    found = _kind(head, stream, size, listed)
+    also = _second(found, head, stream, size, listed)
+    return Kind(found, fits(found, PurePosixPath(name).suffix.lower()), also, listed or None)
 
 
 def kind_of_bytes(data: bytes) -> str:
@@ -85,10 +102,19 @@ def kind_of_bytes(data: bytes) -> str:
     return kind_in(io.BytesIO(data), len(data))
 
 
+def kind_of_head(head: bytes, size: int) -> str:
+    """Return the kind of content whose first bytes are all that is looked at."""
+    return _kind(head, io.BytesIO(head), size, [])
+
+
 def kind_in(stream: BinaryIO, size: int) -> str:
     """Return the kind of a stream's content."""
     stream.seek(0)
     head = stream.read(_HEAD)
+    return _kind(head, stream, size, directories(stream, size, far=head.startswith(_ZIP_HEADS)) if size >= 22 else [])
+
+
+def _kind(head: bytes, stream: BinaryIO, size: int, listed: list[Directory]) -> str:
     if not head:
         return "empty"
     if is_lfs_pointer(head):
@@ -97,20 +123,59 @@ def kind_in(stream: BinaryIO, size: int) -> str:
         return "safetensors"
     if _is_native(head):
         return "native"
+    named = _by_magic(head)
+    if named is not None:
+        return named
+    if _is_tar(head):
+        return "tar"
+    if head.startswith(_ZIP_HEADS):
+        return _zip_kind(listed)
+    if _is_pickle_at(head, stream, size):
+        return "pickle"
+    return _packed_kind(head) or _text_kind(head, size) or (_zip_kind(listed) if listed else "unknown")
+
+
+def _by_magic(head: bytes) -> str | None:
     for magic, name in _MAGIC:
         if head.startswith(magic):
             return name
+    if head.startswith(b"BZh") and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
+        return "bzip2"
+    if head.startswith(b"\x00\x01\x00\x00\x00") and len(head) > 16 and 0 < head[5] <= 64 and head[12:16].isalnum():
+        return "font"
     if head.startswith(b"RIFF"):
         return "image" if head[8:12] == b"WEBP" else "media"
-    if head[4:8] == b"ftyp":
-        return "media"
-    if head[257:262] == b"ustar" or _is_old_tar(head):
+    return "media" if head[4:8] == b"ftyp" else None
+
+
+def _second(found: str, head: bytes, stream: BinaryIO, size: int, listed: list[Directory]) -> str | None:
+    """Return another kind that a reader of that kind would take the same bytes for, or None."""
+    if listed and found not in _ZIPS:
+        return _zip_kind(listed)
+    if found != "tar" and _is_tar(head):
         return "tar"
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _zip_kind(stream)
-    if is_pickle(head, whole=len(head) == size):
+    if found not in ("pickle", *_TEXTS, "empty", "lfs-pointer", "unknown", "zlib", "lzma") and _acts(head):
         return "pickle"
-    return _packed_kind(head) or _text_kind(head, size) or ("zip" if is_zip(stream, size) else "unknown")
+    if found in _TEXTS:
+        return "pdf" if _PDF.search(head[:1024]) and _ends_in(stream, size, b"%%EOF") else None
+    if found not in ("pdf", "safetensors") and _PDF.search(head[:1024]):
+        return "pdf"
+    if found not in ("safetensors", "hdf5") and any(head[at : at + 8] == b"\x89HDF\r\n\x1a\n" for at in (512, 1024, 2048)):
+        return "hdf5"
+    if found in ("image", "media", "font", "pdf", "gguf", "zip", "native") and _HTML.search(head[:256]):
+        return "html"
+    return None
+
+
+def _ends_in(stream: BinaryIO, size: int, words: bytes) -> bool:
+    stream.seek(max(0, size - 1024))
+    return words in stream.read(1024)
+
+
+def _acts(head: bytes) -> bool:
+    """Return whether a pickle loader that was given these bytes would call something dangerous."""
+    seen = walk(head, limit=_HEAD)
+    return bool(seen.calls) and any(i.name is not None and grade(i.name) == "dangerous" for i in seen.imports)
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
@@ -123,36 +188,55 @@ def _is_native(head: bytes) -> bool:
         return True
     if head.startswith(b"MZ"):  # a program for Windows says where its real header is
         at = int.from_bytes(head[60:64], "little")
-        return len(head) >= 64 and (head[at : at + 2] == b"PE" or b"\x00" in head[:64])
-    if head.startswith(b"\xca\xfe\xba\xbe"):
-        return True
-    return head[2:4] == b"\r\n" and len(head) > 16 and 3390 <= int.from_bytes(head[:2], "little") <= 3800 and head[4] < 4
+        if 64 <= at <= len(head) - 4:
+            return head[at : at + 2] in (b"PE", b"NE", b"LE", b"LX")
+        return len(head) >= 64 and (at < 1 << 16 if at else b"\x00" in head[:28]) and int.from_bytes(head[2:4], "little") <= 512
+    version = int.from_bytes(head[:2], "little") if head[2:4] == b"\r\n" and len(head) > 16 else 0
+    code = any(head[at : at + 1] in (b"\xe3", b"c") for at in (8, 12, 16))  # a marshalled code object follows the header
+    return (3390 <= version <= 3800 and head[4] < 4) or ((3000 <= version < 3390 or version in range(60000, 62300)) and code)
 
 
-def _is_old_tar(head: bytes) -> bool:
-    """Return whether a block has the checksum of a tar header without a magic."""
-    if len(head) < 512 or not head[0]:
-        return False
-    try:
-        told = int(head[148:156].strip(b" \0") or b"x", 8)
-    except ValueError:
-        return False
-    return told == sum(head[:148]) + 8 * 32 + sum(head[156:512])
+def _is_tar(head: bytes) -> bool:
+    """Return whether the first block has the checksum of a tar header, with or without a magic, or at least the magic."""
+    return bool(head[:1].strip(b"\0")) and (header_of(head[:512]) is not None or head[257:263] in (b"ustar\0", b"ustar "))
 
 
-def _zip_kind(stream: BinaryIO) -> str:
-    stream.seek(0)
-    try:
-        with zipfile.ZipFile(stream) as archive:
-            names = archive.namelist()[:20_000]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return "zip"
+def _zip_kind(listed: list[Directory]) -> str:
+    names = [e.text for d in listed[:1] for e in d.entries[:20_000]]
     last = {n.rsplit("/", 1)[-1] for n in names}
     if "constants.pkl" in last or any("/code/" in f"/{n}" and n.endswith(".py") for n in names):
         return "torchscript"
     if "data.pkl" in last:
         return "torch-zip"
-    return "keras" if {"config.json", "metadata.json"} <= set(names) else "zip"
+    if "archive_format" in last and any("/models/" in f"/{n}" for n in names):
+        return "torch-export"
+    weights = "metadata.json" in names or any(n.endswith(".weights.h5") for n in names)
+    return "keras" if "config.json" in names and weights else "zip"
+
+
+def _is_pickle_at(head: bytes, stream: BinaryIO, size: int) -> bool:
+    """Return whether a pickle begins here; one whose first opcode is longer than the first bytes is followed further."""
+    if is_pickle(head, whole=len(head) == size):
+        return True
+    for further in _FURTHER:
+        if len(head) >= size or not _goes_on(head):
+            return False
+        stream.seek(0)
+        head = stream.read(further)
+        if is_pickle(head, whole=len(head) == size):
+            return True
+    return False
+
+
+def _goes_on(head: bytes) -> bool:
+    """Return whether a walk breaks only because the bytes end, and not before."""
+    seen = walk(head, limit=_HEAD)
+    return (
+        bool(seen.broken)
+        and not seen.faults
+        and head[seen.broken_at : seen.broken_at + 1] in _LONG
+        and (b"\n" not in head[seen.broken_at :] or head[seen.broken_at : seen.broken_at + 1] not in _LINES)
+    )
 
 
 def is_pickle(head: bytes, *, whole: bool = False) -> bool:
@@ -193,13 +277,15 @@ def _packed_kind(head: bytes) -> str | None:
 
 def _text_kind(head: bytes, size: int) -> str | None:
     if any(b < 32 and b not in b"\t\n\r\f\x1b\x08" for b in head):
-        return "protobuf" if _is_protobuf(head) else None
+        return _protobuf_kind(head)
     text = head.decode("utf-8", "ignore")
     if len(text.encode()) < len(head) - 4:
-        return "protobuf" if _is_protobuf(head) else None
+        return _protobuf_kind(head)
     start = text.lstrip("\ufeff \t\r\n")
     if start.startswith("#!"):
         return "python" if "python" in start.split("\n", 1)[0] else "shell"
+    if start[:15].lower().startswith(("<!doctype html", "<html", "<script")):
+        return "html"
     if start[:1] in ("{", "[") and (size > len(head) or _parses(text)):
         return "json"
     return "text"
@@ -211,6 +297,31 @@ def _parses(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _protobuf_kind(head: bytes) -> str | None:
+    if _is_sentencepiece(head):
+        return "sentencepiece"
+    return "protobuf" if _is_protobuf(head) else None
+
+
+def _is_sentencepiece(head: bytes) -> bool:
+    """Return whether the first fields are pieces of a SentencePiece model: text, score, perhaps a type, and nothing else.
+
+    Source:
+        sentencepiece_model.proto, messages ModelProto and SentencePiece.
+    """
+    place, pieces = 0, 0
+    while place + 2 < len(head) and pieces < 20:
+        length = head[place + 1]
+        piece = head[place + 2 : place + 2 + length]
+        if head[place] != 0x0A or length > 127 or piece[:1] != b"\x0a" or len(piece) < 2:
+            break
+        text, rest = piece[2 : 2 + piece[1]], piece[2 + piece[1] :]
+        if len(text) != piece[1] or rest[:1] not in (b"\x15", b"\x18", b""):
+            break
+        pieces, place = pieces + 1, place + 2 + length
+    return pieces >= 3
 
 
 def _is_protobuf(head: bytes) -> bool:

@@ -8,50 +8,42 @@ what lies inside is further ``Content``, to any depth the limits allow. Nothing 
 from __future__ import annotations
 
 import io
+import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import BinaryIO, Literal
 
 from governance.context import Limits, RunContext
 from governance.errors import SubjectError
-from governance.evidence import Location, Severity
+from governance.evidence import Location
 from governance.subject import Composition, FileEntry, Subject
-from scanners._formats.archives import CONTAINERS, members
+from scanners._formats.archives import CONTAINERS, read_container
 from scanners._formats.kind_table import words_of
-from scanners._formats.kinds import kind_at
-from scanners._formats.members import Member
+from scanners._formats.kinds import Kind, kind_at, kind_of_head
+from scanners._formats.members import Budget, Member, Reading, Remark, Span, holes
 from scanners._formats.names import shown
 from scanners._formats.pickle_review import acts
+from scanners._formats.safetensors import header_in
+from scanners._formats.unpacking import window
+
+__all__ = [
+    "CONTAINER_KINDS", "Content", "Remark", "Span", "Whose", "content", "content_of_bytes", "contents", "gaps_in", "grow",
+    "in_words",
+]  # fmt: skip
 
 Whose = Literal["adapter", "base"]
 #: Kinds with something in them that is read here.
 CONTAINER_KINDS = CONTAINERS | {"torchscript", "torch-export", "keras"}
 #: Trees kept between scanners, and the most bytes of unpacked members they may hold.
-#: Containers nobody here can open.
-_CLOSED = ("7z", "rar", "zstd", "lz4")
-_KEPT, _KEPT_BYTES = 20_000, 64 << 20
-
-
-@dataclass(frozen=True)
-class Remark:
-    """Something a reader saw; ``rule`` is a rule of the scanner that reports on the reader's format."""
-
-    rule: str
-    severity: Severity
-    words: str
-    offset: int | None = None
-    remediation: str = ""
-
-
-@dataclass(frozen=True)
-class Span:
-    """Bytes with an owner: a header, a member, a tensor, padding, a comment."""
-
-    start: int
-    end: int
-    role: str
+_KEPT, _KEPT_BYTES = 20_000, 96 << 20
+#: Bytes of a tensor's storage that are looked at, and those that are walked if they begin like a pickle.
+_HEAD, _PICKLE_HEAD = 4096, 1 << 20
+#: What the first bytes of a tensor's numbers may look like by chance.
+_BY_CHANCE = frozenset({"unknown", "text", "json", "html", "protobuf", "sentencepiece", "msgpack", "zlib", "lzma", "empty"})
+_MOST_HOLES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +64,7 @@ class Content:
         gaps: Why something in it was not read; empty if everything was.
         spans: Who owns which bytes, in order; empty if no reader maps this format.
         children: What lies in it.
+        held: How many of its bytes are kept in memory.
     """
 
     whose: Whose
@@ -87,6 +80,7 @@ class Content:
     gaps: tuple[str, ...] = ()
     spans: tuple[Span, ...] = ()
     children: tuple[Content, ...] = ()
+    held: int = 0
 
     @property
     def name(self) -> str:
@@ -148,14 +142,21 @@ def contents(composition: Composition, ctx: RunContext, whose: Whose = "adapter"
         whose: Which subject.
     """
     subject = composition.adapter if whose == "adapter" else composition.base
+    digest = subject.digest if subject is not None else ""
     for entry in subject.files if subject is not None else ():
         ctx.checkpoint()
-        yield entry, content(subject, entry, ctx, whose) if subject is not None and entry.present else None
+        yield entry, _kept(subject, digest, entry, ctx, whose) if subject is not None and entry.present else None
 
 
 def content(subject: Subject, entry: FileEntry, ctx: RunContext, whose: Whose = "adapter") -> Content:
     """Return one file with everything in it; never raises on content."""
-    key = (subject.digest, subject.name, entry.path, whose, ctx.limits, ctx.store.root)
+    return _kept(subject, subject.digest, entry, ctx, whose)
+
+
+def _kept(subject: Subject, digest: str, entry: FileEntry, ctx: RunContext, whose: Whose) -> Content:
+    # A subject that is asked for by range has no digests of its files: commit, size and name tell it apart.
+    where = (subject.commit, subject.held, ctx.folders.get(subject.name), ctx.store.root)
+    key = (digest, subject.name, entry.path, entry.size, entry.sha256, whose, ctx.limits, where)
     known = _trees.get(key)
     if known is None:
         known = grow(lambda: ctx.open(subject, entry.path), entry.size, ctx.limits, whose=whose, path=entry.path)
@@ -190,60 +191,108 @@ def grow(
         entry: Where in the file.
         depth: Containers around it.
     """
-    name = entry[-1] if entry else path
+    seed = Content(whose, path, entry, "unknown", None, True, size, opener, depth)
     try:
         with opener() as stream:
-            found = kind_at(stream, size, name)
-            made = Content(whose, path, entry, found.id, found.also, found.fits_name, size, opener, depth)
-            parts = [_unpacked(made, kind, stream, limits) for kind in made.kinds if kind in CONTAINER_KINDS]
+            return _grown(seed, stream, limits, Budget())
     except (OSError, SubjectError) as error:
-        why = f"it cannot be read: {getattr(error, 'strerror', None) or error}"
-        return Content(whose, path, entry, "unknown", None, True, size, opener, depth, gaps=(why,))
-    closed = (f"{words_of(made.kind)} cannot be opened here",) if made.kind in _CLOSED else ()
+        return replace(seed, gaps=(f"it cannot be read: {getattr(error, 'strerror', None) or error}",))
+
+
+def _grown(seed: Content, stream: BinaryIO, limits: Limits, budget: Budget, name: str | None = None) -> Content:
+    """Return content with its kind and everything in it, read from a stream that is open already."""
+    found = kind_at(stream, seed.size, seed.name if name is None else name)
+    made = replace(seed, kind=found.id, also=found.also, fits_name=found.fits_name)
+    parts = [_opened(made, kind, stream, limits, budget, found) for kind in made.kinds if kind in CONTAINER_KINDS]
+    if made.kind == "safetensors":
+        parts.append(_tensors(made, stream, limits, budget))
+    closed = (f"{words_of(made.kind)} cannot be opened here",) if made.kind == "rar" else ()
     return replace(
         made,
-        remarks=tuple(r for part in parts for r in part.remarks),
-        gaps=(*closed, *(g for part in parts for g in part.gaps)),
+        remarks=(*made.remarks, *(r for part in parts for r in part.remarks)),
+        gaps=(*made.gaps, *closed, *(g for part in parts for g in part.gaps)),
         children=tuple(c for part in parts for c in part.children),
+        spans=parts[-1].spans if parts else (),
     )
 
 
-def _unpacked(outer: Content, kind: str, stream: BinaryIO, limits: Limits) -> Content:
+def _opened(outer: Content, kind: str, stream: BinaryIO, limits: Limits, budget: Budget, found: Kind) -> Content:
     """Return the outer content with what one reading of it gives."""
+    bare = replace(outer, remarks=(), gaps=())
     if outer.depth >= limits.archive_depth:
-        return replace(outer, gaps=(f"containers nested deeper than {limits.archive_depth} are not opened",))
-    read = "zip" if kind in ("torchscript", "torch-export", "keras") else kind
-    stream.seek(0)
-    remarks, gaps, children = list[Remark](), list[str](), list[Content]()
-    for member in members(stream, read, outer.size, limits, lambda name, head: True):
-        said, gap = _remarks(member), () if member.whole else (member.problem or "it was not read whole",)
-        if member.name or member.data:
-            child = _member(member, outer, kind, limits)
-            children.append(replace(child, remarks=(*said, *child.remarks), gaps=(*gap, *child.gaps)))
-        else:
-            remarks += said
-            gaps += gap
-    return replace(outer, remarks=tuple(remarks), gaps=tuple(gaps), children=tuple(children))
+        return replace(bare, gaps=(f"containers nested deeper than {limits.archive_depth} are not opened",))
+    numbers = _NUMBERS_IN.get(kind, _is_no_numbers)
+    reading = read_container(stream, kind, outer.size, limits, budget, numbers, found.directories)
+    spans = reading.spans
+    if kind != outer.kind and spans:  # what stands before an archive that is appended belongs to the other kind
+        spans = (Span(0, min(s.start for s in spans), outer.kind), *spans)
+    members = (*reading.members, *(_unowned(reading, outer.size) if kind == outer.kind else ()))
+    children = [_member(m, outer, stream, limits, budget, numbers=numbers(m.name)) for m in members]
+    return replace(bare, remarks=reading.remarks, gaps=reading.gaps, spans=spans,
+                   children=tuple(c for c in children if c is not None))  # fmt: skip
 
 
-def _member(member: Member, outer: Content, kind: str, limits: Limits) -> Content:
-    data = member.data
-    child = content_of_bytes(data, member.name, outer, limits)
-    numbers = kind == "torch-zip" and "/data/" in f"/{member.name}" and not member.name.endswith(".pkl")
-    if numbers and (child.kind in ("unknown", "text", "protobuf", "zlib", "lzma") or (child.kind == "pickle" and not acts(data))):
-        return replace(child, kind="storage", fits_name=True, children=(), remarks=(), gaps=())
-    return child
+def _tensors(outer: Content, stream: BinaryIO, limits: Limits, budget: Budget) -> Content:
+    """Return safetensors with the byte map its header gives, and what lies in its holes; ``tensor-layout`` says what is wrong."""
+    header = header_in(stream, outer.size, limits)
+    start = 8 + header.header_bytes
+    bare = replace(outer, remarks=(), gaps=())
+    if not header.tensors or start > outer.size:
+        return bare
+    spans = (Span(0, start, "header"), *(Span(start + t.start, start + t.end, "tensor") for t in header.tensors if t.end > t.start))
+    unowned = _unowned(Reading(spans=spans), outer.size) if outer.also is None else ()
+    children = (_member(m, outer, stream, limits, budget, numbers=False) for m in unowned)
+    return replace(bare, spans=spans, children=tuple(c for c in children if c is not None))
 
 
-def _remarks(member: Member) -> Sequence[Remark]:
-    found = []
-    if member.disagreement:
-        found.append(Remark("archive-disagreement", Severity.HIGH, f"loaders would read different things: {member.disagreement}"))
-    if member.escape:
-        found.append(Remark("archive-escape", Severity.HIGH, f"unpacking it would write elsewhere: {member.escape}"))
-    if member.bomb:
-        found.append(Remark("archive-bomb", Severity.MEDIUM, member.problem or "it unpacks to more than allowed"))
-    return found
+def _unowned(reading: Reading, size: int) -> Iterator[Member]:
+    """Yield the bytes no member owns as content of their own: what hides there is read like everything else."""
+    for begin, end in list(holes(reading.spans, size))[:_MOST_HOLES] if reading.spans else ():
+        yield Member(f"(bytes {begin} to {end})", end - begin, partial(_window, begin, end - begin))
+
+
+def _window(start: int, size: int, parent: BinaryIO, owns: bool) -> BinaryIO:
+    return window(parent, start, size, owns)
+
+
+def _member(member: Member, outer: Content, stream: BinaryIO, limits: Limits, budget: Budget, *, numbers: bool) -> Content | None:
+    view, entry = member.view, (*outer.entry, member.name) if member.name else outer.entry
+    nothing = Content(outer.whose, outer.path, entry, "empty", None, True, member.size, lambda: io.BytesIO(b""), outer.depth + 1,
+                      member.remarks, member.gaps)  # fmt: skip
+    if view is None:
+        return nothing if member.remarks or member.gaps else None
+    opener = outer.opener
+    seed = replace(nothing, kind="unknown", opener=lambda: view(opener(), True), held=member.held)
+    if numbers and member.head is not None and kind_of_head(member.head, member.size) in _BY_CHANCE:
+        return replace(seed, kind="storage")
+    with view(stream, False) as inside:
+        if numbers:
+            head = inside.read(_HEAD)
+            kind = kind_of_head(head, member.size)
+            if kind in _BY_CHANCE or (kind == "pickle" and not acts(head + inside.read(_PICKLE_HEAD))):
+                return replace(seed, kind="storage")
+        if member.name == "(comment)" and kind_of_head(inside.read(_HEAD), member.size) in ("text", "json", "empty"):
+            return None
+        # What was packed is named by what is left of the packed file's name: x.tar of x.tar.gz, and of x.tgz nothing.
+        stem = outer.name.rpartition(".")[0] if outer.kind != "numpy" else ""
+        return _grown(seed, inside, limits, budget, None if member.name else stem)
+
+
+def _is_numbers(name: str) -> bool:
+    """Return whether a member of a PyTorch archive is a tensor's numbers, by where its loader looks for them."""
+    return "/data/" in f"/{name}" and not name.endswith(".pkl")
+
+
+def _is_exported(name: str) -> bool:
+    """Return whether a member of an exported program is a weight or a constant."""
+    return re.search(r"/data/(weights|constants)/(weight|tensor)_\d+\Z", f"/{name}") is not None
+
+
+def _is_no_numbers(name: str) -> bool:
+    return False
+
+
+_NUMBERS_IN = {"torch-zip": _is_numbers, "torchscript": _is_numbers, "torch-export": _is_exported}
 
 
 class _Trees:
@@ -260,7 +309,7 @@ class _Trees:
 
     def add(self, key: object, tree: Content) -> None:
         """Keep a tree; the oldest go first."""
-        weight = sum(c.size for c in tree.walk() if c is not tree)
+        weight = sum(c.held + 500 for c in tree.walk())
         if weight > _KEPT_BYTES:
             return
         self._kept[key] = tree, weight
