@@ -49,6 +49,8 @@ def matches(finding: Finding, wanted: dict[str, object]) -> bool:
 
 def scan(scanner: str, case: dict[str, dict[str, object]], ctx: RunContext) -> list[Fact | Coverage]:
     """Return everything the scanner says of the case's composition."""
+    if "needs" in case and find_spec(str(case["needs"])) is None:
+        pytest.skip(f"{case['needs']} is not installed")
     use = case["args"].get("use")
     ctx = with_licenses(ctx, str(use) if use else None)
     composition = build(str(case["build"]), case["args"], ctx)
@@ -59,8 +61,6 @@ def scan(scanner: str, case: dict[str, dict[str, object]], ctx: RunContext) -> l
 @pytest.mark.parametrize(("scanner", "case"), CASES)
 def test_case(scanner: str, case: dict[str, dict[str, object]], ctx: RunContext) -> None:
     assert set(case) <= FIELDS
-    if "needs" in case and find_spec(str(case["needs"])) is None:
-        pytest.skip(f"{case['needs']} is not installed")
     said = scan(scanner, case, ctx)
     findings = [s for s in said if isinstance(s, Finding)]
     shown = "\n".join(f"{f.severity} {f.rule} {'; '.join(map(str, f.locations))}: {f.message}" for f in findings) or "nothing"
