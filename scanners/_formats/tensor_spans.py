@@ -65,7 +65,9 @@ def tiling(spans: Iterable[Placed], data_bytes: int, alignment: int = 1) -> Iter
     ordered = sorted(spans, key=lambda t: (t.start, t.end))
     reached, last = 0, None
     for t in ordered:
-        if t.end == t.start:
+        if t.end <= t.start:
+            if alignment == 1 and t.end == t.start != reached:
+                yield offset_lie("is empty and lies inside or beyond other tensors", t.name, t.start)
             continue
         if last is not None and (t.start, t.end) == (last.start, last.end):
             yield offset_lie(f"has the same bytes as {last.name[:80]!a}", t.name, t.start)
@@ -75,9 +77,6 @@ def tiling(spans: Iterable[Placed], data_bytes: int, alignment: int = 1) -> Iter
             yield offset_lie(f"{t.start - reached:,} bytes before it belong to no tensor", t.name, reached)
         if t.end > reached:
             reached, last = t.end, t
-    for t in ordered:
-        if t.start == t.end and t.start > max(reached, data_bytes):
-            yield offset_lie("is empty and lies beyond the file", t.name, t.start)
     if reached > data_bytes:
         yield offset_lie(f"the file is truncated: tensors need {reached:,} bytes, it holds {data_bytes:,}", None, data_bytes)
     elif data_bytes - reached >= alignment:
