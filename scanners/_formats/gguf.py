@@ -12,13 +12,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import BinaryIO
 
 from governance.context import Limits
 from governance.evidence import Severity
+from scanners._formats.ggml_types import tensor_types
 from scanners._formats.names import shown
-from scanners._formats.tables import table
 from scanners._formats.tensor_spans import MOST, Placed, Problem, elements, header_lie, offset_lie, tiling
 
 #: struct code by number of a value's type; 8 is a string, 9 an array.
@@ -158,12 +157,6 @@ def read_gguf(stream: BinaryIO, size: int, limits: Limits) -> Gguf:
         gap = end.words if end.gap else f"the walk ended at byte {end.offset:,}: {end.words}"
         return Gguf(version, big, walk.metadata, tuple(walk.tensors), 0, walk.alignment, tuple(walk.problems), gap)
     return Gguf(version, big, walk.metadata, tuple(walk.tensors), walk.data_start, walk.alignment, tuple(walk.problems), walk.gap)
-
-
-@cache
-def tensor_types() -> Mapping[int, tuple[str, int, int]]:
-    """Return name, elements and bytes of one block by number of a tensor's type."""
-    return {int(code): (str(row[0]), int(row[1]), int(row[2])) for code, row in table("ggml_types").items()}
 
 
 class _EndError(Exception):

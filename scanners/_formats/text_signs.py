@@ -26,7 +26,10 @@ LONGEST = 4 << 20
 _NESTED = 4
 _LONGEST_NAME = 2_000
 _SHELLS = r"(?:(?:ba|z|da|k|c|a|fi)?sh|python[\d.]*|perl|ruby|node|php|osascript|powershell|pwsh|iex|cmd)(?:\.exe)?"
-_COMMANDS = r"(?:curl|wget|nc|ncat|bash|sh|zsh|id|whoami|uname|cat|ls|rm|chmod|python3?|perl|nslookup|dig|ping|env|printenv|touch|echo|base64)"
+_COMMANDS = (
+    r"(?:curl|wget|nc|ncat|bash|sh|zsh|id|whoami|uname|cat|ls|rm|chmod|python3?|perl|nslookup|dig|ping|env|printenv|touch"
+    r"|echo|base64)"
+)
 #: What a pipe into a shell begins with; a list of words between bars is none.
 _PRODUCERS = (
     r"(?:curl|wget|fetch|aria2c|base64|base32|xxd|printf|echo|cat|openssl|gunzip|zcat|tr|sed|awk|rev|tac|ncat?|dig|iwr|irm"
