@@ -14,7 +14,7 @@ from scanners._formats.gguf import read_gguf
 from scanners._formats.kind_table import words_of
 from scanners._formats.names import shown
 from scanners._formats.safetensors import header_in
-from scanners._formats.tensor_values import Values, measure, numbers, readable, same
+from scanners._formats.tensor_values import LowBits, Values, measure, numbers, readable, same
 from scanners._formats.tree import Content, contents
 from scanners._formats.update_parts import Part, part_of
 from scanners._formats.update_sizes import Update, deviations, update_of
@@ -37,10 +37,12 @@ _PATTERN = Rule(
     references=("AML.T0018.002",),
 )
 #: Calibrated on public adapters, see the class.
-_FACTOR, _SHARE, _FEWEST_ROWS, _BITS_MISSING = 10.0, 0.5, 16, 0.5
+_FACTOR, _SHARE, _FEWEST_ROWS = 10.0, 0.5, 16
 #: Numbers of one half of an update that are held at once.
 _MOST_NUMBERS = 8 << 20
 _SHOWN = 5
+#: Names loaders look for; another file is somebody's choice to load, and may be a template.
+_LOADED = ("adapter_model.safetensors", "adapters.safetensors", "pytorch_lora_weights.safetensors")
 
 
 class WeightValues:
@@ -117,7 +119,7 @@ class _Seen:
     neutral: dict[str, list[_Tensor]] = field(default_factory=dict)
     modules: set[str] = field(default_factory=set)
     alike: dict[tuple[object, ...], list[_Tensor]] = field(default_factory=dict)
-    coarse: list[tuple[_Tensor, float, int]] = field(default_factory=list)
+    odd: list[tuple[_Tensor, LowBits]] = field(default_factory=list)
     low_bits: int = 0
     broken: set[str] = field(default_factory=set)
 
@@ -166,8 +168,8 @@ def _pass(stream: BinaryIO, tensors: Iterable[_Tensor], ctx: RunContext) -> _See
             seen.bad.append((tensor, values))
         if values.low_bits:
             seen.low_bits += 1
-            if values.low_bits[0] > _BITS_MISSING:
-                seen.coarse.append((tensor, *values.low_bits))
+            if values.low_bits.suspect:
+                seen.odd.append((tensor, values.low_bits))
         if tensor.part is None:
             continue
         seen.modules.add(tensor.part.module)
@@ -198,23 +200,26 @@ def _said(content: Content, seen: _Seen) -> Iterator[Finding]:
             else f"the updates of {count:,} of {len(seen.modules):,} modules are nothing"
         )
         remedy = "ask the author whether training failed or the wrong file was uploaded"
+        severity = Severity.MEDIUM if every and not content.entry and content.name in _LOADED else Severity.LOW
         yield _finding(
             _ZERO,
             content,
             what,
             tensors,
             remedy,
-            {"parts": shown(tensors[0].name)[:200]},
-            Severity.MEDIUM if every else Severity.LOW,
+            {"first": shown(tensors[0].name)[:200]},
+            severity,
         )
-    if seen.coarse:
-        tensor, missing, bits = max(seen.coarse, key=lambda c: c[1])
+    if seen.odd:
+        tensor, low = max(seen.odd, key=lambda found: (found[1].order, found[1].odd))
         what = (
-            f"the lowest {bits} bits of the fractions in {len(seen.coarse):,} of {seen.low_bits:,} tensors lack up to"
-            f" {missing:.1f} bits of the noise training leaves there: data may be hidden in them"
+            f"the lowest bits of the fractions in {len(seen.odd):,} of {seen.low_bits:,} tensors are spread as neither chance nor a"
+            " coarser grid spreads them: data may be hidden there"
         )
-        evidence = {"tensor": shown(tensor.name)[:200], "missing_bits": f"{missing:.2f}", "of": str(bits)}
-        yield _finding(_PATTERN, content, what, [t for t, *_ in seen.coarse], _LOOK, evidence)
+        evidence = {
+            "tensor": shown(tensor.name)[:200], "numbers": str(low.count), "bias": f"{low.odd:.3f}", "order": f"{low.order:.2f}",
+        }  # fmt: skip
+        yield _finding(_PATTERN, content, what, [t for t, _ in seen.odd], _LOOK, evidence)
 
 
 _LOOK = "compare it with the author's other adapters, and measure what the module does before it is used"

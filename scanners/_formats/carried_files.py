@@ -65,6 +65,8 @@ def _is_pickle(data: bytes) -> bool:
 def _is_elf(data: bytes) -> bool:
     if len(data) < 52 or data[4] not in (1, 2) or data[5] not in (1, 2) or data[6] != 1:
         return False
+    if data[7] < 19 and not any(data[8:16]):
+        return True  # sixteen bytes as the specification has them are no chance, whatever follows
     order, wide = "<" if data[5] == 1 else ">", data[4] == 2
     if wide and len(data) < 64:
         return False

@@ -181,7 +181,7 @@ class _Notes:
                 data.decode("utf-8"),
                 object_pairs_hook=self.pairs,
                 parse_constant=self.constant,
-                parse_int=self.whole,
+                parse_int=self.whole if b"-" in data else None,
                 parse_float=self.broken,
             ), ""
         except UnicodeDecodeError:
@@ -205,7 +205,7 @@ class _Notes:
         self.lie(f"{name} is no JSON number")
 
     def whole(self, digits: str) -> int | None:
-        if len(digits) > 20 or digits.startswith("-"):
+        if digits.startswith("-"):  # also -0, which the library takes for a fraction
             self.lie(f"{digits[:24]} is no number of bytes or elements")
             return None
         return int(digits)

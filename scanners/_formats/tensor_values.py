@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO
 
 from scanners._formats.ggml_types import scales
@@ -38,9 +39,36 @@ _FNUZ = ("F8_E4M3FNUZ", "F8_E5M2FNUZ")
 #: Without a value that is not finite.
 _PLAIN = ("BOOL", "U8", "I8", "I16", "U16", "I32", "U32", "I64", "U64", "F4", "F6_E2M3", "F6_E3M2")
 #: Exponent bits and how many low bits of the fraction noise must fill.
-_LOW = {"F32": (0x7F80_0000, 8), "F16": (0x7C00, 4)}
-#: Numbers looked at for their low bits, and the fewest that say something.
-_SAMPLE, _FEWEST = 1 << 18, 1 << 11
+_LOW = {"F32": (0x7F80_0000, 8), "F16": (0x7C00, 4), "BF16": (0x7F80, 2)}
+#: Numbers looked at for their low bits, the fewest that say something, and the fewest bytes packed from them.
+_SAMPLE, _FEWEST, _FEWEST_PACKED = 1 << 18, 64, 1 << 10
+_DISTINCT_OF, _ODD, _DEVIATIONS, _ORDER = 1 << 12, 0.3, 6.0, 0.5
+
+
+@dataclass(frozen=True)
+class LowBits:
+    """The lowest bits of a tensor's fractions.
+
+    Honest numbers fill them as chance does, or lie on a coarser grid: stored with fewer bits before, or drawn by a generator
+    that makes fewer. A grid pushes bits towards zero, the lowest most. So what no grid does counts: ones in the lowest bit,
+    a bit far more biased than the one below it, and an order among neighbours.
+
+    Attributes:
+        count: Numbers looked at.
+        bits: How many low bits of each.
+        odd: Bias that no grid explains, at most 0.5.
+        order: Bits of entropy that eight neighbouring lowest bits lack, at most 8.
+    """
+
+    count: int
+    bits: int
+    odd: float
+    order: float
+
+    @property
+    def suspect(self) -> bool:
+        """Whether a bias or an order is large, and too large for chance."""
+        return (self.odd > _ODD and 2 * self.odd * math.sqrt(self.count) > _DEVIATIONS) or self.order > _ORDER
 
 
 @dataclass(frozen=True)
@@ -53,8 +81,7 @@ class Values:
         zero: All are zero.
         one: All are one.
         key: Equal for tensors that begin alike; a digest of the first bytes.
-        low_bits: Bits of noise missing among the lowest bits of the fraction, and how many bits there are; None if too few
-            numbers say something, or the numbers were stored with fewer bits before.
+        low_bits: How the lowest bits of the fraction are spread; None if too few numbers say something.
     """
 
     bad: int = 0
@@ -62,7 +89,7 @@ class Values:
     zero: bool = False
     one: bool = False
     key: bytes = b""
-    low_bits: tuple[float, int] | None = None
+    low_bits: LowBits | None = None
 
 
 def readable(dtype: str) -> bool:
@@ -85,7 +112,7 @@ def measure(stream: BinaryIO, start: int, length: int, dtype: str, *, big_endian
     step = WINDOW // block[0] * block[0] if block else WINDOW
     bad, first_bad, place, key = 0, None, 0, b""
     zero, one = length > 0, length > 0 and dtype in _FLOATS
-    low: tuple[float, int] | None = None
+    low: LowBits | None = None
     while place < length and (window := stream.read(min(step, length - place))):
         if not place:
             key = blake2b(window[: 1 << 16], digest_size=16).digest()
@@ -132,11 +159,10 @@ def _bits(window: bytes, width: int, *, big_endian: bool) -> Bits:
     return made.astype(made.dtype.newbyteorder("=")) if big_endian else made
 
 
-def _low_bits(window: bytes, dtype: str, *, big_endian: bool) -> tuple[float, int] | None:
-    """Return how many bits of noise the lowest bits of the fraction lack.
+def _low_bits(window: bytes, dtype: str, *, big_endian: bool) -> LowBits | None:
+    """Return how the lowest bits of the fraction are spread, or None if too few numbers say something.
 
-    Training fills them as chance would. Numbers stored with fewer bits before, and widened since, have zeros there: they are
-    left out, as are zero and subnormal numbers, whose low bits are all they have.
+    Zero and subnormal numbers are left out: low bits are all they have.
     """
     import numpy as np
 
@@ -145,21 +171,28 @@ def _low_bits(window: bytes, dtype: str, *, big_endian: bool) -> tuple[float, in
     exponent, count = _LOW[dtype]
     width = _FLOATS[dtype][0]
     bits = _bits(window[: _SAMPLE * width], width, big_endian=big_endian)
-    low = (bits[(bits & bits.dtype.type(exponent)) != 0] & bits.dtype.type((1 << count) - 1)).astype(np.int64)
-    left = low[low != 0]
-    if len(left) < max(_FEWEST, len(low) // 10):
-        return None
-    return _missing(np.bincount(left, minlength=1 << count)[1:]), count
+    low = bits[(bits & bits.dtype.type(exponent)) != 0]
+    few = low[:_DISTINCT_OF]
+    if len(low) < max(_FEWEST, len(bits) * 9 // 10) or len(np.unique(few)) < len(few) // 4:
+        return None  # mostly zero, or so few different numbers that each one's bits count many times
+    planes = [((low >> bits.dtype.type(k)) & bits.dtype.type(1)).astype(np.uint8) for k in range(count)]
+    bias = [float(plane.mean()) - 0.5 for plane in planes]
+    odd = max(bias[0], *(abs(upper) - abs(lower) for lower, upper in pairwise(bias)))
+    return LowBits(len(low), count, odd, _order((bits & bits.dtype.type(1)).astype(np.uint8)))
 
 
-def _missing(seen: NDArray[np.int64]) -> float:
-    """Return the entropy uniform values would have less the one seen, in bits, corrected for the size of the sample."""
+def _order(plane: NDArray[np.uint8]) -> float:
+    """Return how many bits of entropy a byte packed from a plane lacks, beyond what its share of ones explains."""
     import numpy as np
 
-    total, kinds = int(seen.sum()), len(seen)
-    share = seen[seen > 0] / total
-    entropy = -float(np.sum(share * np.log2(share))) + (int(np.count_nonzero(seen)) - 1) / (2 * total * math.log(2))
-    return max(0.0, math.log2(kinds) - entropy)
+    share = float(plane.mean())
+    if len(plane) < _FEWEST_PACKED * 8 or not 0 < share < 1:
+        return 0.0
+    seen = np.bincount(np.packbits(plane[: len(plane) // 8 * 8]), minlength=256)
+    total, part = int(seen.sum()), seen[seen > 0] / int(seen.sum())
+    entropy = -float(np.sum(part * np.log2(part))) + (len(part) - 1) / (2 * total * math.log(2))
+    fair = -8 * (share * math.log2(share) + (1 - share) * math.log2(1 - share))
+    return max(0.0, fair - entropy)
 
 
 def numbers(
