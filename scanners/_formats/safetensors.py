@@ -163,6 +163,7 @@ class _Notes:
 
     problems: list[Problem] = field(default_factory=list)
     words: set[str] = field(default_factory=set)
+    escapes: bool = False
 
     def add(self, problem: Problem) -> None:
         if len(self.problems) < _MOST_PROBLEMS:
@@ -176,6 +177,7 @@ class _Notes:
 
     def load(self, data: bytes) -> tuple[object, str]:
         """Return the JSON value of a header, or why there is none."""
+        self.escapes = b"\\u" in data  # half a character can only be escaped
         try:
             return json.loads(
                 data.decode("utf-8"),
@@ -215,7 +217,7 @@ class _Notes:
 
 
 def _is_broken(text: str) -> bool:
-    return any("\ud800" <= c <= "\udfff" for c in text)
+    return not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _metadata(value: object, notes: _Notes) -> tuple[tuple[str, str], ...]:
