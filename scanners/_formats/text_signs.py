@@ -157,9 +157,10 @@ def _json(text: str) -> object | None:
     if text[:1] not in '{["' or len(text) > LONGEST:
         return None
     try:
-        return json.loads(text)
+        value: object = json.loads(text)
     except (ValueError, RecursionError):
         return None
+    return value
 
 
 def _strings(value: object) -> Iterator[tuple[str, str]]:
