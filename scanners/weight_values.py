@@ -20,7 +20,7 @@ from scanners._formats.update_parts import Part, part_of
 from scanners._formats.update_sizes import Update, deviations, update_of
 
 if TYPE_CHECKING:
-    from scanners._formats.update_sizes import Floats
+    from scanners._formats.update_sizes import Singles
 
 _NON_FINITE = Rule(id="weight-nonfinite", summary="weights hold NaN or infinity", severity=Severity.HIGH, references=("AML.T0031",))
 _ZERO = Rule(id="weight-zero", summary="every update is nothing: the adapter does nothing", severity=Severity.MEDIUM)
@@ -277,7 +277,7 @@ def _sizes(content: Content, stream: BinaryIO, tensors: Iterable[_Tensor], seen:
 
 def _update(stream: BinaryIO, module: str, down: _Tensor, up: _Tensor) -> Update | None:
     """Return the size of an update, or None if its halves are no two matrices that fit."""
-    made: list[Floats] = []
+    made: list[Singles] = []
     for half in (down, up):
         found = numbers(stream, half.start, half.length, half.dtype, most=_MOST_NUMBERS, big_endian=half.big_endian)
         if found is None or len(half.shape) < 2:

@@ -49,7 +49,7 @@ def elements(shape: Iterable[int]) -> int | None:
     count = 1
     for axis in shape:
         count *= axis
-        if count > MOST:
+        if count > MOST or axis > MOST:
             return None
     return count
 

@@ -197,7 +197,7 @@ def _order(plane: NDArray[np.uint8]) -> float:
 
 def numbers(
     stream: BinaryIO, start: int, length: int, dtype: str, *, most: int, big_endian: bool = False
-) -> NDArray[np.float64] | None:
+) -> NDArray[np.float32] | None:
     """Return a tensor's numbers, or None if there are more than ``most`` or its type is no plain float."""
     import numpy as np
 
@@ -206,9 +206,9 @@ def numbers(
     stream.seek(start)
     bits = _bits(stream.read(length), _FLOATS[dtype][0], big_endian=big_endian)
     if dtype == "BF16":
-        return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32).astype(np.float64)
+        return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
     kind = {"F16": np.float16, "F32": np.float32, "F64": np.float64}[dtype]
-    return bits.view(kind).astype(np.float64)
+    return bits.view(kind).astype(np.float32)
 
 
 def same(stream: BinaryIO, first: int, second: int, length: int) -> bool:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Singles = NDArray[np.float32]
 
 #: Families smaller than this have no trend.
 FEWEST = 4
-_MOST = 1_000
+_MOST, _STEP = 1_000, 64
 _LAYER = re.compile(r"(?<![0-9A-Za-z])(\d{1,5})(?![0-9A-Za-z])")
 
 
@@ -60,19 +61,30 @@ class Deviation:
     family: int
 
 
-def update_of(module: str, down: Floats, up: Floats) -> Update:
-    """Return the size of one update.
+def update_of(module: str, down: Singles, up: Singles) -> Update:
+    """Return the size of one update, computed in single precision on factors scaled to one.
 
     Args:
         module: Its name.
         down: A, shape (rank, in).
         up: B, shape (out, rank).
     """
-    core = down @ down.T
-    rows = ((up @ core) * up).sum(axis=1).clip(min=0.0)
-    square = float(rows.sum())
-    row = int(rows.argmax()) if rows.size else 0
-    return Update(module, square**0.5, row, float(rows[row]) / square if square > 0 else 0.0, len(rows))
+    import numpy as np
+
+    first, second = (float(np.abs(half).max(initial=0.0)) for half in (down, up))
+    if not first or not second:
+        return Update(module, 0.0, 0, 0.0, len(up))
+    down, up = down / np.float32(first), up / np.float32(second)
+    # Small products stay in one thread: many of them, split over cores that are busy, cost more in waiting than in work.
+    step = _STEP if len(down) <= _STEP else max(len(up), down.shape[1])
+    core = np.zeros((len(down), len(down)), np.float32)
+    for at in range(0, down.shape[1], step):
+        part = down[:, at : at + step]
+        core += part @ part.T
+    parts = [up[at : at + step] for at in range(0, len(up), step)]
+    rows = np.concatenate([((part @ core) * part).sum(axis=1, dtype=np.float64) for part in parts]).clip(min=0.0)
+    square, row = float(rows.sum()), int(rows.argmax())
+    return Update(module, square**0.5 * first * second, row, float(rows[row]) / square if square > 0 else 0.0, len(rows))
 
 
 def deviations(updates: Iterable[Update]) -> list[Deviation]:
