@@ -53,7 +53,9 @@ class WeightValues:
         place; updates that are nothing throughout (a zero factor of LoRA and its relatives, ones in IA³), in one module or in
         all; identical tensors in several modules; a module whose ‖BA‖ is more than ten times what the Theil–Sen trend of its
         family over depth says, or whose update lies in one output row; lowest bits of the fraction that are not spread as
-        chance spreads them. On 29 public LoRA files of 4 MB and less no module was beyond 7.5 times its trend.
+        chance spreads them. Calibration: 29 public LoRA files of 4 MB and less reached 7.5 times their trend at most; on 8 of
+        them with 336 modules and 674 tensors, read again with these rules, the largest factor was 1.41, the largest row share
+        2.4 %, and low bits stayed below a bias of 0.05 and an order of 0.06 bits where 0.3 and 0.5 are suspect.
 
     Why it matters:
         One NaN spoils every output it reaches. An adapter whose update is zero cannot be what its card says, and
@@ -122,6 +124,7 @@ class _Seen:
     odd: list[tuple[_Tensor, LowBits]] = field(default_factory=list)
     low_bits: int = 0
     broken: set[str] = field(default_factory=set)
+    magnitudes: bool = False
 
 
 def _file(content: Content, ctx: RunContext) -> Generator[Finding, None, str]:
@@ -161,6 +164,7 @@ def _pass(stream: BinaryIO, tensors: Iterable[_Tensor], ctx: RunContext) -> _See
     seen = _Seen()
     for tensor in tensors:
         ctx.checkpoint()
+        seen.magnitudes = seen.magnitudes or ".lora_magnitude_vector" in tensor.name
         if not readable(tensor.dtype) or not tensor.length:
             continue
         values = measure(stream, tensor.start, tensor.length, tensor.dtype, big_endian=tensor.big_endian)
@@ -193,14 +197,14 @@ def _said(content: Content, seen: _Seen) -> Iterator[Finding]:
     if seen.neutral:
         tensors = [found[0] for found in seen.neutral.values()]
         count, every = len(seen.neutral), len(seen.neutral) == len(seen.modules)
-        kept = " in direction" if every and any("magnitude" in m for m in seen.modules) else ""
+        kept = " but, with DoRA, magnitudes" if seen.magnitudes else ""
         what = (
             f"the updates of all {count:,} modules are nothing: the adapter changes nothing{kept}"
             if every
             else f"the updates of {count:,} of {len(seen.modules):,} modules are nothing"
         )
         remedy = "ask the author whether training failed or the wrong file was uploaded"
-        severity = Severity.MEDIUM if every and not content.entry and content.name in _LOADED else Severity.LOW
+        severity = Severity.MEDIUM if every and not (seen.magnitudes or content.entry) and content.name in _LOADED else Severity.LOW
         yield _finding(
             _ZERO,
             content,
