@@ -25,6 +25,8 @@ _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: 
 _NAMES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "bool", "string", "array", "uint64", "int64", "float64")
 _BOOL, _STRING, _ARRAY, _UINT32 = 7, 8, 9, 4
 _PADDING, _LONGEST_KEY, _LONGEST_NAME, _DEEPEST, _MOST_AXES, _FIRST_READ, _MOST_PROBLEMS = 64, 65_535, 1_024, 3, 4, 1 << 16, 200
+#: Rows, entries and arrays inside arrays that are walked; large models have a few thousand.
+_MOST_ROWS = 300_000
 #: A number above this is no type of any ggml to come.
 _NO_TYPE = 1_000
 
@@ -176,7 +178,7 @@ class _Walk:
         self.metadata: dict[str, GgufValue] = {}
         self.tensors: list[GgufTensor] = []
         self.problems: list[Problem] = []
-        self.alignment, self.data_start, self.gap = 32, 0, ""
+        self.alignment, self.data_start, self.gap, self.arrays = 32, 0, "", 0
         self._length = struct.Struct(order + "Q")
         self._numbers = {code: struct.Struct(order + letter) for code, letter in _SCALARS.items()}
 
@@ -231,6 +233,8 @@ class _Walk:
         """Check the two counts of the header: an entry takes 13 bytes at least, a row 24."""
         self.left(keys, 13, "metadata entries")
         self.left(tensors, 24, "tensors")
+        if max(tensors, keys) > _MOST_ROWS:
+            raise _EndError(f"more than {_MOST_ROWS:,} tensors or metadata entries are not read", self.at, gap=True)
 
     def pairs(self, count: int) -> None:
         """Read the metadata."""
@@ -287,6 +291,9 @@ class _Walk:
         elif code == _ARRAY:
             if self._stream is not None:
                 self.left(count, 12, "arrays")
+            self.arrays += count
+            if self.arrays > _MOST_ROWS:
+                raise _EndError(f"more than {_MOST_ROWS:,} arrays inside arrays are not read", began, gap=True)
             for _ in range(count):
                 self.array(began, depth + 1)
         else:
