@@ -1,157 +1,322 @@
-"""The adapter's numbers: finite, and not all zero. Streamed; no tensor is held whole."""
+"""The adapter's numbers: finite, not all zero, not repeated, and none far from the others. Streamed; no file is held whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from governance.context import RunContext
-from governance.evidence import Basis, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
-from governance.subject import Composition, Subject
-from scanners._formats.safetensors import Tensor, read_header
+from governance.errors import SubjectError
+from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
+from governance.subject import Composition
+from scanners._formats.gguf import read_gguf
+from scanners._formats.kind_table import words_of
+from scanners._formats.names import shown
+from scanners._formats.safetensors import header_in
+from scanners._formats.tensor_values import LowBits, Values, measure, numbers, readable, same
+from scanners._formats.tree import Content, contents
+from scanners._formats.update_parts import Part, part_of
+from scanners._formats.update_sizes import Update, deviations, update_of
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from scanners._formats.update_sizes import Singles
 
-#: Gives the next bytes of a file.
-Reader = Callable[[int], bytes]
-_CHUNK = 4 << 20
 _NON_FINITE = Rule(id="weight-nonfinite", summary="weights hold NaN or infinity", severity=Severity.HIGH, references=("AML.T0031",))
-_ZERO = Rule(id="weight-zero", summary="every up-projection is zero: the adapter does nothing", severity=Severity.MEDIUM)
-#: How the exponent of each 16-bit float is masked: all ones is NaN or infinity.
-_EXPONENT = {"BF16": 0x7F80, "F16": 0x7C00}
-_FLOATS = {"F32": "<f4", "F64": "<f8"}
-_INTEGERS = ("BOOL", "U8", "I8", "I16", "U16", "I32", "U32", "I64", "U64")
+_ZERO = Rule(id="weight-zero", summary="every update is nothing: the adapter does nothing", severity=Severity.MEDIUM)
+_OUTLIER = Rule(
+    id="weight-outlier",
+    summary="a module is far off its family's trend, or one row carries its update",
+    severity=Severity.LOW,
+    references=("AML.T0018",),
+)
+_PATTERN = Rule(
+    id="weight-pattern",
+    summary="layers share a tensor, or the lowest bits of the weights are no noise",
+    severity=Severity.LOW,
+    references=("AML.T0018.002",),
+)
+#: Calibrated on public adapters, see the class.
+_FACTOR, _SHARE, _FEWEST_ROWS = 10.0, 0.5, 16
+#: Numbers of one half of an update that are held at once.
+_MOST_NUMBERS = 8 << 20
+_SHOWN = 5
+#: Names loaders look for; another file is somebody's choice to load, and may be a template.
+_LOADED = ("adapter_model.safetensors", "adapters.safetensors", "pytorch_lora_weights.safetensors")
 
 
 class WeightValues:
-    """Reads every number of an adapter's safetensors files once.
+    """Reads every number of an adapter's safetensors and GGUF files once.
 
     Detects:
-        NaN and infinite values, with their count and the first tensor; up-projections (``lora_B``) that are zero
-        throughout, in one module or in all.
+        NaN and infinite values of every float type and in the scales of packed GGUF blocks, with their count and first
+        place; updates that are nothing throughout (a zero factor of LoRA and its relatives, ones in IA³), in one module or in
+        all; identical tensors in several modules; a module whose ‖BA‖ is more than ten times what the Theil–Sen trend of its
+        family over depth says, or whose update lies in one output row; lowest bits of the fraction that are not spread as
+        chance spreads them. Calibration: 29 public LoRA files of 4 MB and less reached 7.5 times their trend at most; on 8 of
+        them with 336 modules and 674 tensors, read again with these rules, the largest factor was 1.41, the largest row share
+        2.4 %, and low bits stayed below a bias of 0.05 and an order of 0.06 bits where 0.3 and 0.5 are suspect.
 
     Why it matters:
         One NaN spoils every output it reaches. An adapter whose update is zero cannot be what its card says, and
-        measuring it measures its base.
+        measuring it measures its base. The rest says where to look: planted behaviour and hidden data leave such marks, and
+        honest training sometimes does too.
 
     Misses:
-        Values that are finite and wrong; 8-bit and 4-bit floats; weights in other containers than safetensors.
+        Values that are finite and wrong; hidden data that is encrypted, since it looks like noise; how modules are scaled
+        against each other by ``alpha_pattern``; weights in pickles.
 
     Source:
-        LoRA, arXiv:2106.09685 (B starts at zero and moves in training); IEEE 754 and bfloat16 exponents.
+        LoRA, arXiv:2106.09685 (B starts at zero and moves in training); IEEE 754 and bfloat16; Theil–Sen (Sen 1968).
     """
 
     id = "weight-values"
     profile: Literal["values"] = "values"
-    version = "1"
-    declares = (_NON_FINITE, _ZERO)
+    version = "2"
+    declares = (_NON_FINITE, _ZERO, _OUTLIER, _PATTERN)
 
     def wants(self, composition: Composition) -> bool:
-        """Return whether the adapter ships safetensors."""
-        return any(f.path.endswith(".safetensors") for f in composition.adapter.files)
+        """Return whether the adapter has a file: weights may have any name."""
+        return bool(composition.adapter.files)
 
     def scan(self, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage]:
-        """Stream each safetensors file of the adapter."""
-        for entry in composition.adapter.files:
-            if not entry.path.endswith(".safetensors"):
-                continue
-            if not entry.present:
+        """Stream each tensor file of the adapter."""
+        for entry, root in contents(composition, ctx):
+            if root is None:
                 yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason="not downloaded")
                 continue
-            yield from _file(entry.path, composition.adapter, ctx)
+            mine = [c for c in root.walk() if c.kind in ("safetensors", "gguf")]
+            gaps = list[str]()
+            for content in mine:
+                gap = yield from _file(content, ctx)
+                if gap:
+                    gaps.append(gap if content is root else f"{'!'.join(map(shown, content.entry))}: {gap}")
+            if gaps:
+                yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason="; ".join(gaps[:3]))
+            elif mine:
+                yield Coverage(item=entry.path, outcome=Outcome.COMPLETED)
+            elif root.suffix in (".safetensors", ".gguf"):
+                yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason=f"it is {words_of(root.kind)}: no values were read")
+            else:
+                yield Coverage(item=entry.path, outcome=Outcome.NOT_APPLICABLE, reason=f"{words_of(root.kind)}: no tensor file")
 
 
-def _file(name: str, adapter: Subject, ctx: RunContext) -> Iterator[Fact | Coverage]:
-    header = read_header(adapter, name, ctx)
-    if header.problems:
-        yield Coverage(item=name, outcome=Outcome.SKIPPED, reason=header.problems[0].message)
-        return
-    bad: list[tuple[Tensor, int]] = []
-    zero: list[Tensor] = []
-    unread: list[Tensor] = []
-    ups = [t for t in header.tensors if _is_up(t)]
-    with ctx.open(adapter, name) as stream:
-        for tensor in header.tensors:
-            ctx.checkpoint()
-            if tensor.dtype not in (*_EXPONENT, *_FLOATS, *_INTEGERS):
-                unread.append(tensor)
-                continue
-            stream.seek(8 + header.header_bytes + tensor.start)
-            count, empty = _count(stream.read, tensor)
-            if count:
-                bad.append((tensor, count))
-            if empty and _is_up(tensor):
-                zero.append(tensor)
-    yield from _findings(name, bad, zero, ups)
-    if unread:
-        kinds = ", ".join(sorted({t.dtype for t in unread}))
-        yield Coverage(item=name, outcome=Outcome.SKIPPED, reason=f"{len(unread)} tensors of type {kinds} are not read")
-    else:
-        yield Coverage(item=name, outcome=Outcome.COMPLETED)
+@dataclass(frozen=True)
+class _Tensor:
+    """One tensor of either format, with its place in the file and its shape as PyTorch has it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    length: int
+    part: Part | None
+    big_endian: bool = False
 
 
-def _is_up(tensor: Tensor) -> bool:
-    return "lora_B" in tensor.name or tensor.name.endswith("lora_b")
+@dataclass
+class _Seen:
+    """What a pass over a file has gathered."""
+
+    bad: list[tuple[_Tensor, Values]] = field(default_factory=list)
+    neutral: dict[str, list[_Tensor]] = field(default_factory=dict)
+    modules: set[str] = field(default_factory=set)
+    alike: dict[tuple[object, ...], list[_Tensor]] = field(default_factory=dict)
+    odd: list[tuple[_Tensor, LowBits]] = field(default_factory=list)
+    low_bits: int = 0
+    broken: set[str] = field(default_factory=set)
+    magnitudes: bool = False
 
 
-def _findings(name: str, bad: list[tuple[Tensor, int]], zero: list[Tensor], ups: list[Tensor]) -> Iterator[Finding]:
-    if bad:
-        first, total = bad[0][0], sum(count for _, count in bad)
-        yield Finding(
-            rule=_NON_FINITE.id,
-            severity=_NON_FINITE.severity,
-            basis=Basis.MEASURED,
-            message=f"{total:,} values in {len(bad)} tensors are NaN or infinite; whatever they reach becomes meaningless",
-            locations=tuple(Location(path=name, tensor=t.name) for t, _ in bad[:5]),
-            remediation="do not use it; ask the author for an intact file",
-            references=_NON_FINITE.references,
-            evidence={"first": first.name, "values": str(total)},
-        )
-    if zero:
-        every = len(zero) == len(ups)
-        yield Finding(
-            rule=_ZERO.id,
-            severity=_ZERO.severity if every else Severity.LOW,
-            basis=Basis.MEASURED,
-            message=(
-                f"all {len(ups)} up-projections are zero: the adapter changes nothing"
-                if every
-                else f"{len(zero)} of {len(ups)} up-projections are zero: these modules change nothing"
-            ),
-            locations=tuple(Location(path=name, tensor=t.name) for t in zero[:5]),
-            remediation="ask the author whether training failed or the wrong file was uploaded",
-        )
+def _file(content: Content, ctx: RunContext) -> Generator[Finding, None, str]:
+    """Yield what one file's numbers are and return why some were not read."""
+    try:
+        with content.open() as stream:
+            tensors, gap = _tensors(stream, content, ctx)
+            if gap:
+                return gap
+            seen = _pass(stream, tensors, ctx)
+            found = [*_said(content, seen), *_repeats(content, stream, seen), *_sizes(content, stream, tensors, seen, ctx)]
+    except (OSError, SubjectError) as error:
+        return f"it cannot be read: {getattr(error, 'strerror', None) or error}"
+    yield from found[: ctx.limits.findings]
+    unread = [t for t in tensors if not readable(t.dtype)]
+    return f"{len(unread)} tensors of type {', '.join(sorted({t.dtype for t in unread}))} are not read" if unread else ""
 
 
-def _count(read: Reader, tensor: Tensor) -> tuple[int, bool]:
-    """Return how many values are not finite, and whether all are zero.
+def _tensors(stream: BinaryIO, content: Content, ctx: RunContext) -> tuple[list[_Tensor], str]:
+    """Return a file's tensors, or why they cannot be read where its header puts them."""
+    if content.kind == "safetensors":
+        header = header_in(stream, content.size, ctx.limits)
+        if not header.sound:
+            return [], next(p.message for p in header.problems)
+        begin = header.data_start
+        return [_Tensor(t.name, t.dtype, t.shape, begin + t.start, t.end - t.start, part_of(t.name)) for t in header.tensors], ""
+    read = read_gguf(stream, content.size, ctx.limits)
+    if read.gap or any(p.severity is not Severity.LOW for p in read.problems):
+        return [], read.gap or read.problems[0].message
+    begin, big = read.data_start, read.big_endian
+    return [
+        _Tensor(t.name, t.dtype, t.shape[::-1], begin + t.start, t.end - t.start, part_of(t.name), big) for t in read.tensors
+    ], ""
 
-    Args:
-        read: Gives the next bytes of the tensor.
-        tensor: Its type and size.
-    """
-    left, bad, empty = tensor.end - tensor.start, 0, True
-    while left > 0 and (chunk := read(min(left, _CHUNK))):
-        left -= len(chunk)
-        if tensor.dtype in _INTEGERS:
-            empty = empty and not any(chunk)
+
+def _pass(stream: BinaryIO, tensors: Iterable[_Tensor], ctx: RunContext) -> _Seen:
+    seen = _Seen()
+    for tensor in tensors:
+        ctx.checkpoint()
+        seen.magnitudes = seen.magnitudes or ".lora_magnitude_vector" in tensor.name
+        if not readable(tensor.dtype) or not tensor.length:
             continue
-        count, zero = _judge(chunk, tensor.dtype)
-        bad, empty = bad + count, empty and zero
-    return bad, empty
+        values = measure(stream, tensor.start, tensor.length, tensor.dtype, big_endian=tensor.big_endian)
+        if values.bad:
+            seen.bad.append((tensor, values))
+        if values.low_bits:
+            seen.low_bits += 1
+            if values.low_bits.suspect:
+                seen.odd.append((tensor, values.low_bits))
+        if tensor.part is None:
+            continue
+        seen.modules.add(tensor.part.module)
+        if values.bad:
+            seen.broken.add(tensor.part.module)
+        if values.one if tensor.part.role == "one" else values.zero:
+            seen.neutral.setdefault(tensor.part.module, []).append(tensor)
+        elif not values.one and tensor.length >= 64:
+            seen.alike.setdefault((tensor.dtype, tensor.shape, values.key), []).append(tensor)
+    return seen
 
 
-def _judge(chunk: bytes, dtype: str) -> tuple[int, bool]:
-    import numpy as np
+def _said(content: Content, seen: _Seen) -> Iterator[Finding]:
+    if seen.bad:
+        total, (first, values) = sum(v.bad for _, v in seen.bad), seen.bad[0]
+        what = f"{total:,} values in {len(seen.bad):,} tensors are NaN or infinite; whatever they reach becomes meaningless"
+        evidence = {"first": shown(first.name)[:200], "index": str(values.first_bad), "values": str(total)}
+        yield _finding(
+            _NON_FINITE, content, what, [t for t, _ in seen.bad], "do not use it; ask the author for an intact file", evidence
+        )
+    if seen.neutral:
+        tensors = [found[0] for found in seen.neutral.values()]
+        count, every = len(seen.neutral), len(seen.neutral) == len(seen.modules)
+        kept = " but, with DoRA, magnitudes" if seen.magnitudes else ""
+        what = (
+            f"the updates of all {count:,} modules are nothing: the adapter changes nothing{kept}"
+            if every
+            else f"the updates of {count:,} of {len(seen.modules):,} modules are nothing"
+        )
+        remedy = "ask the author whether training failed or the wrong file was uploaded"
+        severity = Severity.MEDIUM if every and not (seen.magnitudes or content.entry) and content.name in _LOADED else Severity.LOW
+        yield _finding(
+            _ZERO,
+            content,
+            what,
+            tensors,
+            remedy,
+            {"first": shown(tensors[0].name)[:200]},
+            severity,
+        )
+    if seen.odd:
+        tensor, low = max(seen.odd, key=lambda found: (found[1].order, found[1].odd))
+        what = (
+            f"the lowest bits of the fractions in {len(seen.odd):,} of {seen.low_bits:,} tensors are spread as neither chance nor a"
+            " coarser grid spreads them: data may be hidden there"
+        )
+        evidence = {
+            "tensor": shown(tensor.name)[:200], "numbers": str(low.count), "bias": f"{low.odd:.3f}", "order": f"{low.order:.2f}",
+        }  # fmt: skip
+        yield _finding(_PATTERN, content, what, [t for t, _ in seen.odd], _LOOK, evidence)
 
-    if dtype in _EXPONENT:
-        mask = _EXPONENT[dtype]
-        bits: NDArray[np.uint16] = np.frombuffer(chunk, dtype="<u2")
-        return int(np.count_nonzero((bits & mask) == mask)), not bool(np.any(bits & 0x7FFF))
-    values: NDArray[np.float64] = np.frombuffer(chunk, dtype=_FLOATS[dtype])
-    return int(np.count_nonzero(~np.isfinite(values))), not bool(np.any(values))
+
+_LOOK = "compare it with the author's other adapters, and measure what the module does before it is used"
+
+
+def _repeats(content: Content, stream: BinaryIO, seen: _Seen) -> Iterator[Finding]:
+    groups = []
+    for alike in seen.alike.values():
+        first, *others = alike
+        equal = [t for t in others if same(stream, first.start, t.start, first.length)]
+        if equal:
+            groups.append([first, *equal])
+    if groups:
+        count = sum(map(len, groups))
+        one, two = (shown(t.name)[:120] for t in groups[0][:2])
+        what = f"{count:,} tensors are copies: {one!a} and {two!a} have the same bytes"
+        yield _finding(
+            _PATTERN, content, what, [t for g in groups for t in g], _LOOK, {"groups": str(len(groups)), "tensors": str(count)}
+        )
+
+
+def _sizes(content: Content, stream: BinaryIO, tensors: Iterable[_Tensor], seen: _Seen, ctx: RunContext) -> Iterator[Finding]:
+    halves: dict[str, dict[str, _Tensor]] = {}
+    for tensor in tensors:
+        if tensor.part and tensor.part.role in ("down", "up"):
+            halves.setdefault(tensor.part.module, {})[tensor.part.role] = tensor
+    updates, place = [], dict[str, _Tensor]()
+    for module, pair in halves.items():
+        ctx.checkpoint()
+        if module in seen.broken or len(pair) < 2:
+            continue
+        update = _update(stream, module, pair["down"], pair["up"])
+        if update is not None:
+            updates.append(update)
+            place[module] = pair["up"]
+    far = [d for d in deviations(updates) if d.factor > _FACTOR]
+    if far:
+        worst = far[0]
+        what = (
+            f"{len(far):,} of {len(updates):,} modules are far larger than their family's trend over depth:"
+            f" {shown(worst.update.module)[:120]!a} is {worst.factor:,.3g} times what {worst.family} modules lead to expect"
+        )
+        evidence = {"factor": f"{worst.factor:.4g}", "norm": f"{worst.update.size:.4g}", "family": str(worst.family)}
+        yield _finding(_OUTLIER, content, what, [place[d.update.module] for d in far], _LOOK, evidence)
+    narrow = sorted((u for u in updates if u.rows >= _FEWEST_ROWS and u.share > _SHARE), key=lambda u: -u.share)
+    if narrow:
+        most = narrow[0]
+        what = (
+            f"in {len(narrow):,} of {len(updates):,} modules one output row carries the update: row {most.row:,} of {most.rows:,}"
+            f" has {most.share:.0%} of it in {shown(most.module)[:120]!a}"
+        )
+        evidence = {"row": str(most.row), "share": f"{most.share:.4f}", "rows": str(most.rows)}
+        yield _finding(_OUTLIER, content, what, [place[u.module] for u in narrow], _LOOK, evidence)
+
+
+def _update(stream: BinaryIO, module: str, down: _Tensor, up: _Tensor) -> Update | None:
+    """Return the size of an update, or None if its halves are no two matrices that fit."""
+    made: list[Singles] = []
+    for half in (down, up):
+        found = numbers(stream, half.start, half.length, half.dtype, most=_MOST_NUMBERS, big_endian=half.big_endian)
+        if found is None or len(half.shape) < 2:
+            return None
+        made.append(found.reshape(half.shape[0], -1))
+    a, b = made
+    if down.part is not None and down.part.word == "lora_a" and a.shape[1] == b.shape[0]:
+        a, b = a.T, b.T  # MLX multiplies from the other side
+    if a.shape[0] != b.shape[1]:
+        return None
+    return update_of(module, a, b)
+
+
+def _finding(
+    rule: Rule,
+    content: Content,
+    what: str,
+    tensors: list[_Tensor],
+    remedy: str,
+    evidence: dict[str, str],
+    severity: Severity | None = None,
+) -> Finding:
+    informs = rule in (_OUTLIER, _PATTERN)
+    return Finding(
+        rule=rule.id,
+        severity=severity or rule.severity,
+        confidence=Confidence.LOW if informs else Confidence.HIGH,
+        basis=Basis.MEASURED,
+        message=f"{content}: {what}",
+        locations=tuple(content.location(offset=t.start, tensor=shown(t.name)) for t in tensors[:_SHOWN]),
+        remediation=remedy,
+        references=rule.references,
+        evidence=evidence,
+    )
 
 
 PLUGIN = WeightValues()

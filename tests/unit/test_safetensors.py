@@ -6,6 +6,7 @@ import json
 import random
 import struct
 import tempfile
+from math import prod
 from pathlib import Path
 
 import numpy
@@ -78,6 +79,66 @@ def test_what_the_library_refuses_is_named(seed: int) -> None:
     assert rules or library_accepts(bytes(content))
 
 
+NUMBERS = [
+    "0",
+    "1",
+    "4",
+    "8",
+    "-1",
+    "-0",
+    "1.0",
+    "1e1",
+    "true",
+    "null",
+    '"4"',
+    "NaN",
+    "9223372036854775807",
+    "18446744073709551616",
+]
+
+
+@settings(database=None, deadline=None, max_examples=300)
+@given(st.integers(0, 2**32))
+def test_what_the_library_refuses_of_a_changed_header_is_named(seed: int) -> None:
+    choose = random.Random(seed)
+
+    def number(honest: int) -> str:
+        return choose.choice(NUMBERS) if choose.random() < 0.08 else str(honest)
+
+    entries, place = [], 0
+    for name in "abc"[: choose.randrange(4)]:
+        shape = [choose.choice((0, 1, 4)) for _ in range(choose.randrange(3))]
+        dtype, bits = choose.choice(
+            (("U8", 8), ("F32", 32), ("F4", 4), ("F6_E2M3", 6), ("F8_E4M3FNUZ", 8), ("C64", 64), ("F99", 8))
+        )
+        end = place + prod(shape) * bits // 8
+        parts = [
+            f'"dtype":"{dtype}"',
+            f'"shape":[{",".join(number(n) for n in shape)}]',
+            f'"data_offsets":[{number(place)},{number(end)}]',
+        ]
+        choose.shuffle(parts)
+        if choose.random() < 0.1:
+            parts.append(choose.choice([*parts, '"more":[{}]', '"shape":[]']))
+        if choose.random() < 0.05:
+            parts.pop()
+        entries.append(f'"{choose.choice((name, name, name, "a", chr(92) + "ud800", chr(92) + "u0000"))}":{{{",".join(parts)}}}')
+        place = end
+    if choose.random() < 0.3:
+        entries.append('"__metadata__":' + choose.choice(("{}", '{"a":1}', "[]", "null", '{"a":""}', '{"a":"","a":""}')))
+    choose.shuffle(entries)
+    text = (
+        choose.choice(("", "", "", "", " ", "\ufeff"))
+        + "{"
+        + ",".join(entries)
+        + "}"
+        + choose.choice(("", "", "  ", "\n", "\0", ","))
+    )
+    content = raw(text.encode(), b"\0" * max(0, place + choose.choice((0, 0, 0, 0, -1, 1))))
+    rules, _ = read(content)
+    assert rules or library_accepts(content)
+
+
 @settings(database=None, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_survived(content: bytes) -> None:
@@ -94,6 +155,10 @@ def test_a_header_above_the_limit_is_not_read() -> None:
     content = raw(b"{}" + b" " * 5_000, b"")
     assert read(content)[0] == set()
     assert read(content, Limits(header_bytes=4_096))[0] == {"tensor-header"}
+
+
+def test_a_header_of_very_many_values_is_not_built() -> None:
+    assert read(raw(b"{" + b'"a":[' + b"[]," * 3_100_000 + b"[]]}", b""))[0] == {"tensor-header"}
 
 
 def test_a_deep_header_and_many_empty_tensors_are_named() -> None:
