@@ -22,7 +22,33 @@ _LARGEST = 16 << 20
 _DEEPEST = 64
 #: Keys whose content is vocabulary, prose or a template: other scanners read those.
 _PROSE = frozenset(
-    ["chat_template", "vocab", "merges", "added_tokens_decoder", "additional_special_tokens", "added_tokens", "content", "id2label", "label2id", "widget", "datasets", "log_history", "description", "text", "messages", "prompt", "prompts", "examples", "model_card", "cells", "tokens", "labels", "citation", "homepage", "license"]
+    [
+        "chat_template",
+        "vocab",
+        "merges",
+        "added_tokens_decoder",
+        "additional_special_tokens",
+        "added_tokens",
+        "content",
+        "id2label",
+        "label2id",
+        "widget",
+        "datasets",
+        "log_history",
+        "description",
+        "text",
+        "messages",
+        "prompt",
+        "prompts",
+        "examples",
+        "model_card",
+        "cells",
+        "tokens",
+        "labels",
+        "citation",
+        "homepage",
+        "license",
+    ]
 )
 
 
