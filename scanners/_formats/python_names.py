@@ -20,7 +20,37 @@ _LONGEST = 100_000
 _DEEPEST = 200
 #: Calls that turn opaque data into readable data.
 DECODERS = frozenset(
-    ["base64.b64decode", "base64.b85decode", "base64.b32decode", "base64.b16decode", "base64.a85decode", "base64.standard_b64decode", "base64.urlsafe_b64decode", "base64.decodebytes", "base64.decodestring", "base64.z85decode", "bytes.fromhex", "bytearray.fromhex", "binascii.unhexlify", "binascii.a2b_base64", "binascii.a2b_hex", "binascii.a2b_uu", "codecs.decode", "zlib.decompress", "gzip.decompress", "bz2.decompress", "lzma.decompress", "zlib.decompressobj", "marshal.loads", "quopri.decodestring", "uu.decode", "cryptography.fernet.Fernet", "Crypto.Cipher.AES.new", "urllib.parse.unquote", "operator.xor"]
+    [
+        "base64.b64decode",
+        "base64.b85decode",
+        "base64.b32decode",
+        "base64.b16decode",
+        "base64.a85decode",
+        "base64.standard_b64decode",
+        "base64.urlsafe_b64decode",
+        "base64.decodebytes",
+        "base64.decodestring",
+        "base64.z85decode",
+        "bytes.fromhex",
+        "bytearray.fromhex",
+        "binascii.unhexlify",
+        "binascii.a2b_base64",
+        "binascii.a2b_hex",
+        "binascii.a2b_uu",
+        "codecs.decode",
+        "zlib.decompress",
+        "gzip.decompress",
+        "bz2.decompress",
+        "lzma.decompress",
+        "zlib.decompressobj",
+        "marshal.loads",
+        "quopri.decodestring",
+        "uu.decode",
+        "cryptography.fernet.Fernet",
+        "Crypto.Cipher.AES.new",
+        "urllib.parse.unquote",
+        "operator.xor",
+    ]
 )
 _OPEN = ("getattr", "builtins.getattr", "object.__getattribute__", "operator.attrgetter", "inspect.getattr_static", "hasattr")
 _IMPORTS = ("importlib.import_module", "__import__", "builtins.__import__", "importlib.__import__", "pkgutil.resolve_name")

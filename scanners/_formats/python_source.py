@@ -354,7 +354,37 @@ def _sinks() -> tuple[Mapping[str, tuple[Grade, str]], Mapping[str, tuple[Grade,
 
 #: Modules whose very name, held in a variable, is worth following.
 _KNOWN = frozenset(
-    ["os", "sys", "subprocess", "builtins", "importlib", "socket", "ctypes", "pickle", "marshal", "shutil", "posix", "nt", "pty", "code", "types", "base64", "codecs", "zlib", "requests", "urllib", "urllib.request", "http.client", "torch", "pathlib.Path", "sys.modules", "globals", "multiprocessing", "asyncio", "os.environ"]
+    [
+        "os",
+        "sys",
+        "subprocess",
+        "builtins",
+        "importlib",
+        "socket",
+        "ctypes",
+        "pickle",
+        "marshal",
+        "shutil",
+        "posix",
+        "nt",
+        "pty",
+        "code",
+        "types",
+        "base64",
+        "codecs",
+        "zlib",
+        "requests",
+        "urllib",
+        "urllib.request",
+        "http.client",
+        "torch",
+        "pathlib.Path",
+        "sys.modules",
+        "globals",
+        "multiprocessing",
+        "asyncio",
+        "os.environ",
+    ]
 )
 
 
