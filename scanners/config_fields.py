@@ -85,7 +85,7 @@ class ConfigFields:
         Rule(id="config-unreadable", summary="not what its type promises", severity=Severity.MEDIUM, references=("CWE-20",)),
         Rule(id="config-resource", summary="a number or pattern that exhausts the loader or the server", severity=Severity.MEDIUM,
              references=("CWE-770", "CWE-1333")),
-        Rule(id="config-field-unlisted", summary="an unlisted key with a path, module, address or expression", severity=Severity.LOW,
+        Rule(id="config-field-unlisted", summary="an unlisted key with a path, address or expression", severity=Severity.LOW,
              references=("CWE-829",)),
     )  # fmt: skip
 
@@ -126,6 +126,8 @@ def _file(
         if found is None:
             continue
         read = True
+        if found.unreadable and _is_needed(content, names):
+            gap = gap or found.unreadable
         for finding in _document(content, found, names, whose):
             if left > 0:
                 yield finding
@@ -138,6 +140,12 @@ def _file(
         yield Coverage(item=item, outcome=Outcome.NOT_APPLICABLE, reason=f"{words_of(root.kind)}: no configuration")
 
 
+def _is_needed(content: Content, names: set[str]) -> bool:
+    """Return whether some loader needs this document: ``config.json`` beside an adapter is nobody's."""
+    ours = is_document(content.name) and content.name.endswith("config.json")
+    return content.name == "adapter_config.json" or (ours and not _has_adapter(content, names))
+
+
 def _is_wide(content: Content) -> bool:
     """Return whether bytes are text in UTF-16 or UTF-32 that begins an object, which some JSON readers take."""
     with content.open() as stream:
@@ -146,11 +154,9 @@ def _is_wide(content: Content) -> bool:
 
 
 def _document(content: Content, found: Configuration, names: set[str], whose: Literal["adapter", "base"]) -> Iterator[Finding]:
-    ours, recipe = is_document(content.name), is_recipe(found.value)
+    recipe = is_recipe(found.value)
     if found.unreadable:
-        needed = content.name == "adapter_config.json" or (
-            ours and content.name.endswith("config.json") and not _has_adapter(content, names)
-        )
+        needed = _is_needed(content, names)
         lines = found.unreadable.startswith("it is one document for each line")
         if found.form == "json" and not lines:
             yield _finding("config-unreadable", Severity.MEDIUM if needed else Severity.LOW, content, None, found.unreadable,
@@ -192,7 +198,8 @@ def _field(content: Content, path: Path, value: object, recipe: bool, whose: Lit
                        f"{_shown(key)} is {value:g}, more than any model needs: memory or time for it may run out",
                        "set a bound of your own before loading", whose)  # fmt: skip
     yield from _patterns(content, path, value, whose)
-    if isinstance(value, str) and not listed and key != "base_model_name_or_path":
+    known = listed or key == "base_model_name_or_path" or key in table("config_fields")["patterns"]
+    if isinstance(value, str) and not known:
         look = looks_acting(key if not key.isdigit() else path[-2] if len(path) > 1 else key, value)
         if look is not None:
             yield _finding("config-field-unlisted", look[0], content, where,

@@ -94,20 +94,22 @@ class RemoteCode:
                 else:
                     roots.append(root)
             referred: set[str] = set()
-            configured: set[str] = set()
+            configured: dict[str, str] = {}
             for root in roots:
                 for content in root.walk():
                     if content.kind in ("json", "text") and content.name != "tokenizer.json" and content.size <= _LARGEST:
                         findings = list(_configured(content, side, referred))
-                        configured |= {root.path} if findings or is_document(content.name) else set()
-                        yield from findings[: ctx.limits.findings // 4]
+                        said = [f for f in findings if isinstance(f, Finding)]
+                        if findings or is_document(content.name):
+                            configured[root.path] = next((f for f in findings if isinstance(f, str)), configured.get(root.path, ""))
+                        yield from said[: ctx.limits.findings // 4]
             for root in roots:
                 ctx.checkpoint()
                 yield from _root(root, side, mark, referred, configured)
 
 
-def _root(root: Content, whose: Whose, mark: str, referred: set[str], configured: set[str]) -> Iterator[Fact | Coverage]:
-    read, problem = root.path in configured, ""
+def _root(root: Content, whose: Whose, mark: str, referred: set[str], configured: dict[str, str]) -> Iterator[Fact | Coverage]:
+    read, problem = root.path in configured, configured.get(root.path, "")
     for content in root.walk():
         if content.kind not in _READ or (content.kind == "unknown" and not content.name.endswith((".py", ".pth"))):
             continue
@@ -143,12 +145,14 @@ def _role(content: Content) -> str:
     return script_kind(content.name) or ("shell" if content.kind == "shell" else "")
 
 
-def _configured(content: Content, whose: Whose, referred: set[str]) -> Iterator[Finding]:
+def _configured(content: Content, whose: Whose, referred: set[str]) -> Iterator[Finding | str]:
     """Yield what a configuration asks to run; remember which files that is."""
     data = content.read(_LARGEST)
     if data is None or not any(word in data for word in (b"auto_map", b"custom_pipelines", b"\\u", b"a\0u\0")):
         return
     found = read_configuration(data, content.name)
+    if found is not None and found.unreadable:
+        yield f"it speaks of code to run, but {found.unreadable}"
     for path, value in fields(found.value) if found is not None else ():
         if isinstance(value, str) and _refers(path):
             yield from _reference(content, whose, path, value, referred)
@@ -165,7 +169,8 @@ def _reference(content: Content, whose: Whose, path: Path, value: str, referred:
     owner, _, module = value.rpartition("--")
     if owner:
         yield _said(
-            _FOREIGN, content, whose, f"asks a loader to run {module[:80]!a} from the repository {owner[:80]!a}, which this audit did not pin or read",
+            _FOREIGN, content, whose,
+            f"asks a loader to run {module[:80]!a} from the repository {owner[:80]!a}, neither pinned nor read here",
             "do not load it with trust_remote_code; ask for a release without foreign code", key=key,
         )  # fmt: skip
         return
@@ -173,7 +178,8 @@ def _reference(content: Content, whose: Whose, path: Path, value: str, referred:
     folder = content.path.rsplit("/", 1)[0] + "/" if "/" in content.path else ""
     referred.add(folder + file)
     yield _said(
-        _OWN, content, whose, f"asks a loader to run {value[:80]!a} from {shown(file[:100])}; it runs as the user, with trust_remote_code",
+        _OWN, content, whose,
+        f"asks a loader to run {value[:80]!a} from {shown(file[:100])}; it runs as the user, with trust_remote_code",
         "load it without trust_remote_code, or have a person read the code first", key=key,
     )  # fmt: skip
 
@@ -200,7 +206,8 @@ def _python(content: Content, text: str, whose: Whose, referred: set[str]) -> It
     known = content.path in referred
     if _is_generate(content):
         known = True
-        yield _said(_OWN, content, whose, "generate() runs this file in place of its own loop, with trust_remote_code (transformers 4.51 and later)",
+        yield _said(_OWN, content, whose,
+                    "generate() runs this file in place of its own loop, with trust_remote_code (transformers 4.51 and later)",
                     "load it without trust_remote_code, or have a person read the code first")  # fmt: skip
     elif content.name in _AT_START:
         yield _said(

@@ -224,8 +224,8 @@ def _yaml(text: str, notes: _Notes) -> Configuration:
         return Configuration("yaml", unreadable=f"it is not YAML: {words}", tags=tuple(tags))
     if documents > 1:
         notes.say(f"it holds {documents} documents: some readers take the first only", everywhere=False)
-    value = stack[0][1][0] if documents == 1 and stack[0][1] else stack[0][1]
-    return Configuration("yaml", value, tuple(notes.ambiguous), tags=tuple(tags), depth=deepest)
+    whole: object = stack[0][1][0] if documents == 1 and stack[0][1] else stack[0][1]
+    return Configuration("yaml", whole, tuple(notes.ambiguous), tags=tuple(tags), depth=deepest)
 
 
 def _toml(text: str, notes: _Notes) -> Configuration:

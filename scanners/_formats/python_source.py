@@ -13,16 +13,12 @@ import ast
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from functools import cache
-from typing import Literal
+from collections.abc import Iterator
 
 from governance.subject import Noun
+from scanners._formats.python_early import Function, is_main_guard, outside, run_on_import
 from scanners._formats.python_names import DECODERS, Names
-from scanners._formats.tables import table
-
-Grade = Literal["dangerous", "effect", "ordinary"]
-Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+from scanners._formats.python_sinks import KNOWN, Grade, grade_of, sinks
 
 _RUNNERS = (
     "eval",
@@ -48,13 +44,16 @@ _OPENS = (
     "tarfile.open",
 )
 #: Calls that run what they are given, now or later.
-_HANDS_ON = ("map", "filter", "functools.partial", "functools.reduce", "atexit.register", "threading.Thread", "threading.Timer", "sorted",
-             "max", "min", "signal.signal", "weakref.finalize", "sys.addaudithook", "sys.settrace")  # fmt: skip
+_HANDS_ON = (
+    "map", "filter", "functools.partial", "functools.reduce", "atexit.register", "threading.Thread", "threading.Timer",
+    "sorted", "max", "min", "signal.signal", "weakref.finalize", "sys.addaudithook", "sys.settrace",
+)  # fmt: skip
 _OPAQUE = re.compile(r"[A-Za-z0-9+/=_\-\s]{600,}\Z|(?:[0-9a-fA-F]{2}){400,}\Z")
-_SECRETS = re.compile(r"(?:^|[~/\\])\.(?:ssh|aws|kube|netrc|docker|gnupg|git-credentials|pypirc|npmrc)\b|huggingface/(?:token|stored_tokens)|"
-                      r"/etc/(?:shadow|passwd)\b|169\.254\.169\.254|Login Data\b|wallet\.dat")  # fmt: skip
+_SECRETS = re.compile(
+    r"(?:^|[~/\\])\.(?:ssh|aws|kube|netrc|docker|gnupg|git-credentials|pypirc|npmrc)\b|"
+    r"huggingface/(?:token|stored_tokens)|/etc/(?:shadow|passwd)\b|169\.254\.169\.254|Login Data\b|wallet\.dat"
+)
 _LONGEST, _MOST_NODES, _MOST_SINKS = 4_000_000, 600_000, 500
-_HOOKS = ("__getattr__", "__dir__")
 
 
 class Sink(Noun):
@@ -101,7 +100,7 @@ def _reviewed(tree: ast.Module) -> Source:
     if sum(1 for _ in ast.walk(tree)) > _MOST_NODES:
         return Source(problem=f"more than {_MOST_NODES:,} pieces of syntax are more than is reviewed")
     names = _named(tree)
-    early = _run_on_import(tree, names)
+    early = run_on_import(tree, names)
     found = list(_calls(tree, names, early, on_import=True))
     networked = any(s.what == "opens a network connection" for s in found)
     found += _texts(tree, networked)
@@ -121,7 +120,7 @@ def _named(tree: ast.Module) -> Names:
             for alias in node.names:
                 names.aliases[alias.asname or alias.name] = f"{node.module}.{alias.name}"
                 if alias.name == "*":
-                    names.aliases.update({n.rsplit(".", 1)[1]: n for n in _sinks()[0] if n.rsplit(".", 1)[0] == node.module})
+                    names.aliases.update({n.rsplit(".", 1)[1]: n for n in sinks()[0] if n.rsplit(".", 1)[0] == node.module})
     local = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)} - set(names.aliases)
     names.aliases.update({name: f"<local>.{name}" for name in local})
     bound = [n for n in ast.walk(tree) if isinstance(n, ast.Assign | ast.NamedExpr | ast.AnnAssign) and n.value is not None]
@@ -136,7 +135,7 @@ def _named(tree: ast.Module) -> Names:
 
 def _bind(names: Names, name: str, value: ast.expr, *, once: bool) -> None:
     said = names.qualified(value)
-    if said and said != name and (_grade(said)[0] != "ordinary" or said in _KNOWN or said in DECODERS):
+    if said and said != name and (grade_of(said)[0] != "ordinary" or said in KNOWN or said in DECODERS):
         names.aliases[name] = said
     text = names.text(value) if once else ""
     if text:
@@ -158,66 +157,6 @@ def _decodes(node: ast.AST, names: Names) -> bool:
     return False
 
 
-def _run_on_import(tree: ast.Module, names: Names) -> set[str]:
-    """Return names of functions and methods that importing the file runs: called there, decorating, or hooks of the interpreter."""
-    bodies = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
-    classes = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)}
-    early = {n.name for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in _HOOKS}
-    early |= {m.name for c in classes.values() for m in c.body if isinstance(m, ast.FunctionDef) and m.name in _BUILDING}
-    waiting = [*_early_names(tree.body, names), *early]
-    for _ in range(len(bodies) + len(classes) + len(waiting)):
-        if not waiting:
-            break
-        name = waiting.pop()
-        if name in classes and f"{name}()" not in early:
-            early.add(f"{name}()")
-            inside = [
-                m for m in classes[name].body if isinstance(m, ast.FunctionDef) and m.name in ("__init__", "__new__", "__call__")
-            ]
-            early |= {m.name for m in inside}
-            waiting += [n for m in inside for n in _early_names(m.body, names)]
-        elif name in bodies and (name not in early or name in _HOOKS):
-            early.add(name)
-            waiting += [n for n in _early_names(bodies[name].body, names) if n not in early]
-    return early
-
-
-_BUILDING = ("__init_subclass__", "__set_name__", "__prepare__", "__class_getitem__", "__instancecheck__", "__del__")
-
-
-def _early_names(body: list[ast.stmt], names: Names) -> Iterator[str]:
-    """Yield the local names that running some statements calls, hands on, or decorates with."""
-    waiting: list[ast.AST] = [s for s in body if not (isinstance(s, ast.If) and _is_main_guard(s.test))]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            for decorator in node.decorator_list:
-                yield from _local(decorator, names)
-        if isinstance(node, ast.Call):
-            yield from _local(node.func, names)
-            for argument in (*node.args, *(k.value for k in node.keywords)):
-                if isinstance(argument, ast.Name):
-                    yield argument.id
-        if isinstance(node, ast.ClassDef):
-            yield from (n for k in node.keywords if k.arg == "metaclass" for n in _local(k.value, names))
-        waiting += [c for c in ast.iter_child_nodes(node) if not isinstance(node, Function) or c in _outside(node)]
-
-
-def _local(node: ast.expr, names: Names) -> Iterator[str]:
-    inner = node.func if isinstance(node, ast.Call) else node
-    if isinstance(inner, ast.Name):
-        yield inner.id
-    elif isinstance(inner, ast.Attribute):
-        yield inner.attr
-        yield from _local(inner.value, names)
-
-
-def _outside(node: Function) -> list[ast.AST]:
-    """Return the parts of a function that run where it is defined: decorators, defaults and annotations."""
-    body = node.body if isinstance(node.body, list) else [node.body]
-    return [child for child in ast.iter_child_nodes(node) if child not in body]
-
-
 def _calls(tree: ast.AST, names: Names, early: set[str], *, on_import: bool) -> Iterator[Sink]:
     """Walk a tree; bodies of functions run on import only if something there calls them."""
     waiting: list[tuple[ast.AST, bool]] = [(tree, on_import)]
@@ -225,17 +164,17 @@ def _calls(tree: ast.AST, names: Names, early: set[str], *, on_import: bool) -> 
         node, now = waiting.pop()
         if isinstance(node, Function):
             inside = getattr(node, "name", "") in early
-            outer = _outside(node)
+            outer = outside(node)
             waiting += [
                 (c, now if c in outer else inside or (isinstance(node, ast.Lambda) and now)) for c in ast.iter_child_nodes(node)
             ]
             continue
-        if isinstance(node, ast.If) and _is_main_guard(node.test):
+        if isinstance(node, ast.If) and is_main_guard(node.test):
             waiting += [(c, False) for c in ast.iter_child_nodes(node)]
             continue
         if isinstance(node, ast.Call):
             yield from _call(node, names, on_import=now)
-            if isinstance(node.func, ast.Name | ast.Attribute) and _grade(names.qualified(node.func))[0] != "ordinary":
+            if isinstance(node.func, ast.Name | ast.Attribute) and grade_of(names.qualified(node.func))[0] != "ordinary":
                 waiting += [(c, now) for c in ast.iter_child_nodes(node) if c is not node.func]
                 continue
         elif isinstance(node, ast.Attribute | ast.Name | ast.Subscript):
@@ -258,21 +197,21 @@ def _held(node: ast.Attribute | ast.Name | ast.Subscript, names: Names, now: boo
         return
     if isinstance(node.ctx, ast.Load):
         name = names.qualified(node)
-        if name in _sinks()[0] and _grade(name)[0] == "dangerous" and name not in ("sh",):
-            yield Sink(name=name, grade="dangerous", what=f"keeps what {_grade(name)[1]}", line=node.lineno, on_import=now)
+        if name in sinks()[0] and grade_of(name)[0] == "dangerous" and name not in ("sh",):
+            yield Sink(name=name, grade="dangerous", what=f"keeps what {grade_of(name)[1]}", line=node.lineno, on_import=now)
 
 
 def _decorated(node: ast.FunctionDef | ast.ClassDef, names: Names, now: bool) -> Iterator[Sink]:
     for decorator in node.decorator_list:
         name = names.qualified(decorator)
-        grade, what = _grade(name)
+        grade, what = grade_of(name)
         if grade == "dangerous":
             yield Sink(name=name, grade=grade, what=what, line=node.lineno, on_import=now)
 
 
 def _call(node: ast.Call, names: Names, *, on_import: bool) -> Iterator[Sink]:
     name = names.qualified(node.func)
-    grade, what = _grade(name)
+    grade, what = grade_of(name)
     given = [*node.args, *(k.value for k in node.keywords)]
     flagged = _flagged(node, name, names)
     if flagged is not None:
@@ -281,15 +220,19 @@ def _call(node: ast.Call, names: Names, *, on_import: bool) -> Iterator[Sink]:
     if name in _HANDS_ON or (grade == "ordinary" and isinstance(node.func, ast.Call)):
         for argument in given:
             handed = names.qualified(argument) if isinstance(argument, ast.Name | ast.Attribute) else ""
-            if _grade(handed)[0] == "dangerous":
+            if grade_of(handed)[0] == "dangerous":
                 yield Sink(
-                    name=handed, grade="dangerous", what=f"hands on what {_grade(handed)[1]}", line=node.lineno, on_import=on_import
+                    name=handed,
+                    grade="dangerous",
+                    what=f"hands on what {grade_of(handed)[1]}",
+                    line=node.lineno,
+                    on_import=on_import,
                 )
     if name in ("getattr", "object.__getattribute__") and len(node.args) > 1 and not names.text(node.args[1]):
         owner = names.qualified(node.args[0])
-        if owner in _KNOWN or (on_import and owner in names.aliases.values()):
+        if owner in KNOWN or (on_import and owner in names.aliases.values()):
             grade, what = (
-                "dangerous" if owner in _KNOWN and _decodes(node.args[1], names) else "effect",
+                "dangerous" if owner in KNOWN and _decodes(node.args[1], names) else "effect",
                 "reads an attribute named at run time",
             )
     if (
@@ -322,72 +265,6 @@ def _flagged(node: ast.Call, name: str, names: Names) -> tuple[Grade, str] | Non
     return None
 
 
-def _grade(name: str) -> tuple[Grade, str]:
-    exact, prefixes = _sinks()
-    if name in exact:
-        return exact[name]
-    parts = name.split(".")
-    for end in range(len(parts), 0, -1):
-        head = ".".join(parts[:end])
-        if head in prefixes and end < len(parts):
-            return prefixes[head]
-    if len(parts) > 1 and parts[0] in ("os", "posix"):
-        return next((graded for p, graded in prefixes.items() if p.endswith("*") and name.startswith(p[:-1])), ("ordinary", ""))
-    return "ordinary", ""
-
-
-@cache
-def _sinks() -> tuple[Mapping[str, tuple[Grade, str]], Mapping[str, tuple[Grade, str]]]:
-    exact: dict[str, tuple[Grade, str]] = {}
-    prefixes: dict[str, tuple[Grade, str]] = {}
-    for row in table("python_sinks"):
-        for name in row["names"]:
-            graded: tuple[Grade, str] = (row["grade"], row["what"])
-            if name.endswith("."):
-                prefixes[name[:-1]] = graded
-            elif name.endswith("*"):
-                prefixes[name] = graded
-            else:
-                exact[name] = graded
-    return exact, prefixes
-
-
-#: Modules whose very name, held in a variable, is worth following.
-_KNOWN = frozenset(
-    [
-        "os",
-        "sys",
-        "subprocess",
-        "builtins",
-        "importlib",
-        "socket",
-        "ctypes",
-        "pickle",
-        "marshal",
-        "shutil",
-        "posix",
-        "nt",
-        "pty",
-        "code",
-        "types",
-        "base64",
-        "codecs",
-        "zlib",
-        "requests",
-        "urllib",
-        "urllib.request",
-        "http.client",
-        "torch",
-        "pathlib.Path",
-        "sys.modules",
-        "globals",
-        "multiprocessing",
-        "asyncio",
-        "os.environ",
-    ]
-)
-
-
 def _texts(tree: ast.Module, networked: bool) -> Iterator[Sink]:
     """Yield long runs of encoded text, and places of secrets in code that also connects."""
     docs = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
@@ -407,7 +284,3 @@ def _texts(tree: ast.Module, networked: bool) -> Iterator[Sink]:
 def _writes(node: ast.Call) -> bool:
     mode = node.args[1] if len(node.args) > 1 else next((k.value for k in node.keywords if k.arg == "mode"), None)
     return mode is not None and not (isinstance(mode, ast.Constant) and not set(str(mode.value)) & set("wax+"))
-
-
-def _is_main_guard(test: ast.expr) -> bool:
-    return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"

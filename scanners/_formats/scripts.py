@@ -22,31 +22,54 @@ ScriptKind = Literal["shell", "requirements", "package.json", "pth", "build", "m
 _LINE, _LINES = 4_000, 50_000
 _FETCH = re.compile(
     r"\b(?:curl|wget|aria2c|Invoke-WebRequest|Invoke-RestMethod|iwr|irm|Start-BitsTransfer|bitsadmin|DownloadString|DownloadFile|"
-    r"DownloadData|WebClient|urlretrieve|urlopen|requests\.get|lwp-download)\b|\bcertutil\b.{0,80}-urlcache", re.IGNORECASE)  # fmt: skip
-_INTERPRETER = r"(?:sudo\s+(?:-\S+\s+)*)?(?:/\S*/)?(?:env\s+)?(?:ba|z|da|k|a|fi|c)?sh\b|python[\d.]*\b|perl\b|ruby\b|node\b|php\b|pwsh\b|powershell\b|cmd\b"
-_PIPED = re.compile(rf"\|\s*(?:sudo\s+(?:-\S+\s+)*)?(?:/\S{{0,60}}/)?(?:{_INTERPRETER})", re.IGNORECASE)
-_DECODE = re.compile(
-    r"\bbase64\s+(?:-d|-D|--decode)|\bxxd\s+-r|\bopenssl\s+(?:enc\s+)?\S{0,20}\s?-d\b|\bgunzip\b|\bzcat\b|\btr\s+['\"]?[A-Za-z]-[A-Za-z]"
-)
-_SUBSTITUTED = re.compile(
-    rf"(?:\beval\b|\bsource\b|(?:^|\s)\.\s|\b(?:{_INTERPRETER})\s+-\w*c\b|\b(?:{_INTERPRETER})\s+<\(|\bexec\b).{{0,40}}(?:\$\(|`|<\()\s*(?:curl|wget|base64|echo\s)|(?:{_INTERPRETER}|source|\.)\s+<\(\s*(?:curl|wget|base64|echo\s)",
-    re.IGNORECASE)  # fmt: skip
-_POWERSHELL = re.compile(r"\b(?:iex|Invoke-Expression)\b|-e(?:nc|ncodedcommand|c)\s+[A-Za-z0-9+/=]{20}|\bmshta\s+\S*http|\bregsvr32\b.{0,60}http|"
-                         r"\brundll32\b.{0,60}(?:http|javascript)|FromBase64String", re.IGNORECASE)  # fmt: skip
-_BACKDOOR = re.compile(
-    r"/dev/(?:tcp|udp)/|\b(?:nc|ncat|netcat)\b.{0,80}\s-\w*[ec]\b|\bmkfifo\b.{0,120}\b(?:nc|sh)\b|\bsocat\b.{0,120}exec:|"
-    r"\bauthorized_keys\b|>>?\s*~?/?\S{0,60}\.(?:bashrc|bash_profile|profile|zshrc)\b|/etc/(?:cron|ld\.so\.preload|sudoers|systemd)|\bcrontab\s+(?!-l)|"
-    r"\brm\s+-\w*[rR]\w*\s+(?:--no-preserve-root\s+)?[/~](?:\s|\*|$)|\bLD_PRELOAD=|\bschtasks\b.{0,60}/create|\breg\s+add\b.{0,120}\\run\b", re.IGNORECASE)  # fmt: skip
-_STOLEN = re.compile(
-    r"\$\(?\s*(?:env|printenv)\b|`(?:env|printenv)`|\.ssh/|\.aws/|\.netrc|/etc/(?:passwd|shadow)|\$\{?(?:HF_TOKEN|AWS_SECRET|OPENAI_API_KEY|WANDB_API_KEY)"
-)
-_KEPT = re.compile(r"(?:-o|-O|--output(?:-document)?|-OutFile|>)[\s=]*[\"']?([\w./~$\\:{}-]{1,200})")
-_RAN = re.compile(
-    rf"(?:^|[;&|]\s*|\bsudo\s+)(?:(?:{_INTERPRETER}|source|bash|\.)\s+|chmod\s+\S+\s+|start\s+|\./)?[\"']?([\w./~$\\:{{}}-]{{1,200}})",
+    r"DownloadData|WebClient|urlretrieve|urlopen|requests\.get|lwp-download)\b|\bcertutil\b.{0,80}-urlcache",
     re.IGNORECASE,
 )
-_PIP = re.compile(r"\b(?:pip[\d.]*|uv(?:\s+pip)?|poetry|pipx|conda|mamba|easy_install)\s+(?:install|add|sync)\b(.*)", re.IGNORECASE)
-_INDEX = re.compile(r"(?:--(?:extra-)?index-url|--find-links|--index|(?:^|\s)-i|(?:^|\s)-f|--default-index)[\s=]+[\"']?(\S{1,300})")
+_SUDO = r"(?:sudo\s{1,8}(?:-\S{1,30}\s{1,8}){0,4})?"
+_INTERPRETER = (
+    rf"{_SUDO}(?:/\S{{0,60}}/)?(?:env\s{{1,8}})?"
+    r"(?:(?:ba|z|da|k|a|fi|c)?sh\b|python[\d.]{0,6}\b|perl\b|ruby\b|node\b|php\b|pwsh\b|powershell\b|cmd\b)"
+)
+_PIPED = re.compile(rf"\|\s{{0,8}}{_INTERPRETER}", re.IGNORECASE)
+_DECODE = re.compile(
+    r"\bbase64\s+(?:-d|-D|--decode)|\bxxd\s+-r|\bopenssl\s+(?:enc\s+)?\S{0,20}\s?-d\b|\bgunzip\b|\bzcat\b|"
+    r"\btr\s+['\"]?[A-Za-z]-[A-Za-z]"
+)
+_SUBSTITUTED = re.compile(
+    rf"(?:\beval\b|\bsource\b|(?:^|\s)\.\s|\b{_INTERPRETER}\s{{1,8}}-\w{{0,8}}c\b|\bexec\b).{{0,40}}"
+    r"(?:\$\(|`|<\()\s{0,8}(?:curl|wget|base64|echo\s)|"
+    rf"(?:{_INTERPRETER}|source|\.)\s{{1,8}}<\(\s{{0,8}}(?:curl|wget|base64|echo\s)",
+    re.IGNORECASE,
+)
+_POWERSHELL = re.compile(
+    r"\b(?:iex|Invoke-Expression)\b|-e(?:nc|ncodedcommand|c)\s+[A-Za-z0-9+/=]{20}|\bmshta\s+\S{0,60}http|"
+    r"\bregsvr32\b.{0,60}http|\brundll32\b.{0,60}(?:http|javascript)|FromBase64String",
+    re.IGNORECASE,
+)
+_BACKDOOR = re.compile(
+    r"/dev/(?:tcp|udp)/|\b(?:nc|ncat|netcat)\b.{0,80}\s-\w{0,8}[ec]\b|\bmkfifo\b.{0,120}\b(?:nc|sh)\b|\bsocat\b.{0,120}exec:|"
+    r"\bauthorized_keys\b|>>?\s{0,8}\S{0,60}\.(?:bashrc|bash_profile|profile|zshrc)\b|"
+    r"/etc/(?:cron|ld\.so\.preload|sudoers|systemd)|\bcrontab\s+(?!-l)|\bLD_PRELOAD=|"
+    r"\brm\s+-\w{0,8}[rR]\w{0,8}\s+(?:--no-preserve-root\s+)?[/~](?:\s|\*|$)|"
+    r"\bschtasks\b.{0,60}/create|\breg\s+add\b.{0,120}\\run\b",
+    re.IGNORECASE,
+)
+_STOLEN = re.compile(
+    r"\$\(?\s{0,8}(?:env|printenv)\b|`(?:env|printenv)`|\.ssh/|\.aws/|\.netrc|/etc/(?:passwd|shadow)|"
+    r"\$\{?(?:HF_TOKEN|AWS_SECRET|OPENAI_API_KEY|WANDB_API_KEY)"
+)
+_KEPT = re.compile(r"(?:-o|-O|--output(?:-document)?|-OutFile|>)[\s=]{0,8}[\"']?([\w./~$\\:{}-]{1,200})")
+_RAN = re.compile(
+    rf"(?:^|[;&|]\s{{0,8}}|\bsudo\s{{1,8}})(?:(?:{_INTERPRETER}|source|\.)\s{{1,8}}|chmod\s{{1,8}}\S{{1,20}}\s{{1,8}}|"
+    r"start\s{1,8}|\./)?[\"']?([\w./~$\\:{}-]{1,200})",
+    re.IGNORECASE,
+)
+_PIP = re.compile(
+    r"\b(?:pip[\d.]{0,6}|uv(?:\s+pip)?|poetry|pipx|conda|mamba|easy_install)\s+(?:install|add|sync)\b(.*)", re.IGNORECASE
+)
+_INDEX = re.compile(
+    r"(?:--(?:extra-)?index-url|--find-links|--index|(?:^|\s)-i|(?:^|\s)-f|--default-index)[\s=]{1,8}[\"']?(\S{1,300})"
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 _URL = re.compile(r"(?:git|hg|svn|bzr)\+\S+|https?://\S+|file:\S+", re.IGNORECASE)
 _HOST = re.compile(r"\w+(?:\+\w+)?://(?:[^/\s@]*@)?([^/\s:?#]+)(?::\d+)?/?([^\s?#]*)")
@@ -101,7 +124,7 @@ def read_script(text: str, kind: ScriptKind) -> tuple[Act, ...]:
                      if line.startswith(("import ", "import\t")))  # fmt: skip
     if kind == "requirements":
         found = [act for at, line in enumerate(lines, 1) for act in _required(line, at)]
-        return tuple([*found, *_commands(lines)])
+        return (*found, *_commands(lines))
     found = list(_commands(lines))
     if kind == "build":
         found += [Act(at, Severity.MEDIUM, f"adds what an address gives when it is built: {line.strip()[:80]!a}")

@@ -25,17 +25,22 @@ _ANCHORS_TRIED = 2_000
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #: What people write where a secret goes.
 _STAND_IN = re.compile(
-    r"x{4,}|\*{3,}|\.{3}|0{6,}|1{6,}|123456|abcdef|your|example|placeholder|dummy|sample|changeme|replace|insert|redacted|fake|secret_here"
-    r"|token_here|key_here|<[^>]*>|\$\{|\$\(|\{\{|%\(|\{[a-z_]+\}|process\.env|os\.environ|getenv|user:pass|username:password", re.IGNORECASE)  # fmt: skip
+    r"x{4,}|\*{3,}|\.{3}|0{6,}|1{6,}|123456|abcdef|your|example|placeholder|dummy|sample|changeme|replace|insert|redacted|fake|"
+    r"secret_here|token_here|key_here|<[^>]*>|\$\{|\$\(|\{\{|%\(|\{[a-z_]+\}|process\.env|os\.environ|getenv|user:pass|"
+    r"username:password",
+    re.IGNORECASE,
+)
 _TELLING = re.compile(
-    r"(?i)[\"']?([\w.\-]{0,40}(?:api[_\-]?key|apikey|secret|passwd|password|access[_\-]?key|auth[_\-]?token|access[_\-]?token|api[_\-]?token|"
-    r"hf[_\-]?token|hub[_\-]?token|wandb[_\-]?(?:api[_\-]?)?key|client[_\-]?secret|private[_\-]?key|credential)[\w\-]{0,20})[\"']?\s{0,4}(?:[:=]|=>)\s{0,4}"
-    r"[\"']?([A-Za-z0-9+/=_\-!@#$%^&.]{12,200})"
+    r"((?:api[_\-]?key|apikey|secret|passwd|password|access[_\-]?key|auth[_\-]?token|access[_\-]?token|api[_\-]?token|"
+    r"hf[_\-]?token|hub[_\-]?token|wandb[_\-]?(?:api[_\-]?)?key|client[_\-]?secret|private[_\-]?key|credential)[\w\-]{0,20})"
+    r"[\"']?\s{0,4}(?:=>|[:=])\s{0,4}[\"']?([A-Za-z0-9+/=_\-!@#$%^&.]{12,200})",
+    re.IGNORECASE,
 )
 _WORDS = (b"key", b"secret", b"passw", b"token", b"credential")
 _HOME = re.compile(r"(?:/home/|/Users/|[A-Za-z]:\\{1,2}Users\\{1,2})([\w.\-]{2,40})(?=[/\\])")
 _NOBODY = frozenset(
-    "user username ubuntu runner you yourname your_username name me public shared root jovyan appuser app node vscode".split()
+    ("user", "username", "ubuntu", "runner", "you", "yourname", "your_username", "name", "me", "public", "shared", "root")
+    + ("jovyan", "appuser", "app", "node", "vscode")
 )
 
 
