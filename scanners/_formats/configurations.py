@@ -34,8 +34,8 @@ _BOMS = (
 _ASSIGNS = re.compile(r"\s*(?:- )?[\"']?[A-Za-z_][\w.\-/]*[\"']?\s*[:=](?:\s|\Z)")
 _PIECE, _STRING = re.compile(r'"|//|/\*|#'), re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _DEEPEST = 64
-_LENIENT_BYTES = 4 << 20
-_YAML_BYTES = 4 << 20
+_LENIENT_BYTES = 1 << 20
+_YAML_BYTES = 2 << 20
 _SHADOWED = 50
 
 

@@ -38,10 +38,10 @@ _TELLING = re.compile(
 )
 _WORDS = (b"key", b"secret", b"passw", b"token", b"credential")
 _HOME = re.compile(r"(?:/home/|/Users/|[A-Za-z]:\\{1,2}Users\\{1,2})([\w.\-]{2,40})(?=[/\\])")
-_NOBODY = frozenset(
-    ("user", "username", "ubuntu", "runner", "you", "yourname", "your_username", "name", "me", "public", "shared", "root")
-    + ("jovyan", "appuser", "app", "node", "vscode")
-)
+_NOBODY = frozenset({
+    "user", "username", "ubuntu", "runner", "you", "yourname", "your_username", "name", "me", "public", "shared", "root",
+    "jovyan", "appuser", "app", "node", "vscode",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
