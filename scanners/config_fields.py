@@ -20,6 +20,8 @@ _KINDS = ("json", "text", "unknown", "protobuf")
 #: Nothing larger is a configuration, unless it is a tokenizer, which tokenizer-files reads.
 _LARGEST = 16 << 20
 _DEEPEST = 64
+#: Of such low notes, as many as a person reads; data sets in JSON hold thousands.
+_MOST_UNLISTED = 10
 #: Keys whose content is vocabulary, prose or a template: other scanners read those.
 _PROSE = frozenset(
     [
@@ -172,12 +174,14 @@ def _document(content: Content, found: Configuration, names: set[str], whose: Li
                        "no honest configuration is", whose)  # fmt: skip
     yield from _tags(content, found, whose)
     seen: set[tuple[str, str]] = set()
+    unlisted = 0
     for path, value in fields(found.value):
         if any(key in _PROSE for key in path):
             continue
         for finding in _field(content, path, value, recipe, whose):
             mark = (finding.rule, finding.message)
-            if mark not in seen:
+            unlisted += finding.rule == "config-field-unlisted"
+            if mark not in seen and (unlisted <= _MOST_UNLISTED or finding.severity is not Severity.LOW):
                 seen.add(mark)
                 yield finding
 
@@ -202,7 +206,7 @@ def _field(content: Content, path: Path, value: object, recipe: bool, whose: Lit
     if isinstance(value, str) and not known:
         look = looks_acting(key if not key.isdigit() else path[-2] if len(path) > 1 else key, value)
         if look is not None:
-            yield _finding("config-field-unlisted", look[0], content, where,
+            yield _finding("config-field-unlisted", look[0] if is_document(content.name) else Severity.LOW, content, where,
                            f"{_shown(key)} holds {look[1]}, {value[:100]!a}, and no known loader's list has this field",
                            "ask what reads it", whose)  # fmt: skip
 

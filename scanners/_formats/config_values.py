@@ -19,8 +19,9 @@ Check = Literal["any", "module", "true", "false", "kernel", "repository", "insid
 _URL = re.compile(r"(?:https?|ftp|s3|gs|hf|file|git\+?\w*|ssh|data)://?\S", re.IGNORECASE)
 _REPOSITORY = re.compile(r"[\w][\w.\-]*/[\w][\w.\-]*(?:@[\w.\-/]+)?\Z")
 _CODE = re.compile(
-    r"__\w+__|\b(?:eval|exec|compile|getattr|globals|system|popen|open|import_module|check_output|Popen)\s*\(|\blambda\b[^\n]{0,80}:"
-    r"|\bimport\s+(?:os|sys|subprocess|socket|ctypes|builtins)\b|\bos\.(?:system|popen|exec)|\bsubprocess\.|<script\b",
+    r"__(?:import|builtins|class|globals|subclasses|getattribute|mro|reduce|code|loader|base)s?__|"
+    r"\b(?:eval|exec|compile|getattr|popen|import_module|check_output|Popen)\(|\blambda\b[^\n:]{0,60}:\s*\w+[.(]|"
+    r"\bimport\s+(?:os|sys|subprocess|socket|ctypes|builtins)\b|\bos\.(?:system|popen|exec)|\bsubprocess\.\w+\(|<script\b",
 )
 _FILE = re.compile(r"[\w./\\~:\-]{1,300}\.(?:py|pyc|so|dll|dylib|pkl|pickle|joblib|sh|bat|ps1|exe|jar|whl)\Z", re.IGNORECASE)
 _TELLING = re.compile(

@@ -53,7 +53,7 @@ def test_disguised_code_is_seen(text: str) -> None:
 @pytest.mark.parametrize("text", [
     "import torch\nclass M(torch.nn.Module):\n    def forward(self, x):\n        self.eval()\n        return x\n",
     "import importlib\nmodule = importlib.import_module('json')\n",
-    "from transformers import AutoModel\ndef main():\n    AutoModel.from_pretrained('a/b')\nif __name__ == '__main__':\n    main()\n",
+    "from transformers import AutoModel\ndef main():\n    AutoModel.from_pretrained('a/b')\nif __name__ == '__main__':\n    main()\n",  # noqa: E501
     "import re\nTEXT = 'os.system and eval(x)'\nre.compile(TEXT)\n",
     "def load(path):\n    with open(path) as f:\n        return f.read()\nVOCAB = {'exec': 1, 'subprocess': 2}\n",
 ])  # fmt: skip
