@@ -128,7 +128,7 @@ def _file(
         if found is None:
             continue
         read = True
-        if found.unreadable and _is_needed(content, names):
+        if found.unreadable and (_is_needed(content, names) or "more than is read" in found.unreadable):
             gap = gap or found.unreadable
         for finding in _document(content, found, names, whose):
             if left > 0:

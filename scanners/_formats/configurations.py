@@ -35,7 +35,7 @@ _ASSIGNS = re.compile(r"\s*(?:- )?[\"']?[A-Za-z_][\w.\-/]*[\"']?\s*[:=](?:\s|\Z)
 _PIECE, _STRING = re.compile(r'"|//|/\*|#'), re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _DEEPEST = 64
 _LENIENT_BYTES = 1 << 20
-_YAML_BYTES = 2 << 20
+_YAML_BYTES = 1 << 20
 _SHADOWED = 50
 
 

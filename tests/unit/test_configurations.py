@@ -51,10 +51,10 @@ def test_what_is_no_configuration(data: bytes) -> None:
     "data", [b'"' * 3_000_000, b"[" * 3_000_000, b"/*" * 1_000_000, b"{" + b'"a":1,' * 300_000, b"a: " * 500_000]
 )
 def test_broken_documents_take_no_time(data: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for name in ("x.json", "x.yaml", "x.toml"):
         read_configuration(data, name)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_yaml_aliases_are_not_expanded() -> None:

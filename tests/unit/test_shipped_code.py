@@ -65,9 +65,9 @@ def test_ordinary_code_is_quiet(text: str) -> None:
     "text", ["x = " + "(" * 500 + ")" * 500, "a" + ".b()" * 3000, "x = " + "+".join(["'a'"] * 3000), "print 'two'", "\0"]
 )
 def test_strange_source_takes_no_time_and_does_not_raise(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     review(text)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.slow
@@ -85,19 +85,19 @@ def test_installed_modeling_files_raise_nothing() -> None:
     "a" * 1_000_000, "curl " * 200_000, ";/" * 500_000, "sudo -" * 200_000, "pip install " + "x " * 300_000, "\\\n" * 300_000,
 ])  # fmt: skip
 def test_long_lines_take_no_time(line: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for kind in ("shell", "requirements", "build"):
         read_script(line, kind)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize(
     "piece", ['"token": "ab", ', "api_key_secret_password ", "eyJhbGci.", "hf_", "://a:b@", "-----BEGIN PRIVATE KEY-----", "sk-"]
 )
 def test_credentials_are_looked_for_in_bounded_time(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     find_secrets(piece.encode() * (1_000_000 // len(piece)))
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_a_checksum_makes_a_token_certain() -> None:
