@@ -1,6 +1,7 @@
 """Python source of a subject, read as a syntax tree: what it does, graded, and whether merely importing it does it.
 
-Made from bytes; read by ``scanners.remote_code``. Nothing is compiled, imported or run.
+Made from bytes; read by ``scanners.remote_code``. Nothing is compiled, imported or run. What a call reaches is data:
+``tables/python_sinks.yaml``.
 
 Source:
     Python language reference, ``ast``; CWE-94, CWE-78, CWE-506 for what the graded calls make possible.
@@ -11,61 +12,48 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterator
 
 from governance.subject import Noun
+from scanners._formats.python_early import Function, is_main_guard, outside, run_on_import
+from scanners._formats.python_names import DECODERS, Names
+from scanners._formats.python_sinks import KNOWN, Grade, grade_of, sinks
 
-Grade = Literal["dangerous", "effect", "ordinary"]
-
-#: What a call reaches, by qualified name. ``dangerous`` wherever it stands; ``effect`` only where importing runs it.
-_SINKS: Mapping[str, tuple[Grade, str]] = {
-    "eval": ("dangerous", "evaluates text as code"),
-    "exec": ("dangerous", "runs text as code"),
-    "builtins.eval": ("dangerous", "evaluates text as code"),
-    "builtins.exec": ("dangerous", "runs text as code"),
-    "compile": ("effect", "turns text into code"),
-    "__import__": ("effect", "imports a module named at run time"),
-    "importlib.import_module": ("effect", "imports a module named at run time"),
-    "marshal.loads": ("dangerous", "loads compiled code"),
-    "pickle.load": ("dangerous", "unpickles"),
-    "pickle.loads": ("dangerous", "unpickles"),
-    "dill.load": ("dangerous", "unpickles"),
-    "dill.loads": ("dangerous", "unpickles"),
-    "cloudpickle.loads": ("dangerous", "unpickles"),
-    "torch.load": ("effect", "may unpickle"),
-    "os.system": ("dangerous", "starts a shell"),
-    "os.popen": ("dangerous", "starts a shell"),
-    "pty.spawn": ("dangerous", "starts a terminal"),
-    "ctypes.CDLL": ("dangerous", "loads a native library"),
-    "ctypes.cdll.LoadLibrary": ("dangerous", "loads a native library"),
-    "shutil.rmtree": ("effect", "deletes a folder"),
-    "os.remove": ("effect", "deletes a file"),
-    "os.unlink": ("effect", "deletes a file"),
-    "open": ("effect", "opens a file"),
-}
-#: The same for whole modules: any call into them.
-_MODULES: Mapping[str, tuple[Grade, str]] = {
-    "subprocess": ("dangerous", "starts a process"),
-    "os.exec": ("dangerous", "replaces the process"),
-    "os.spawn": ("dangerous", "starts a process"),
-    "os.posix_spawn": ("dangerous", "starts a process"),
-    "socket": ("dangerous", "opens a network connection"),
-    "requests": ("dangerous", "opens a network connection"),
-    "httpx": ("dangerous", "opens a network connection"),
-    "aiohttp": ("dangerous", "opens a network connection"),
-    "urllib.request": ("dangerous", "opens a network connection"),
-    "http.client": ("dangerous", "opens a network connection"),
-    "ftplib": ("dangerous", "opens a network connection"),
-    "smtplib": ("dangerous", "opens a network connection"),
-    "paramiko": ("dangerous", "opens a network connection"),
-    "winreg": ("dangerous", "changes the registry"),
-}
-_DECODERS = ("base64.b64decode", "base64.b85decode", "base64.b32decode", "bytes.fromhex", "codecs.decode", "zlib.decompress")
-_RUNNERS = ("eval", "exec", "compile", "marshal.loads", "pickle.loads", "__import__")
-_IMPORT = "importlib.import_module"
-_OPAQUE = re.compile(r"[A-Za-z0-9+/=]{400,}\Z")
-_DEPTH_GUARD = 4_000_000
+_RUNNERS = (
+    "eval",
+    "exec",
+    "compile",
+    "marshal.loads",
+    "pickle.loads",
+    "__import__",
+    "builtins.exec",
+    "builtins.eval",
+    "builtins.compile",
+)
+_IMPORTS = ("importlib.import_module", "__import__", "builtins.__import__", "importlib.__import__")
+_OPENS = (
+    "open",
+    "io.open",
+    "codecs.open",
+    "builtins.open",
+    "_io.open",
+    "io.FileIO",
+    "_io.FileIO",
+    "zipfile.ZipFile",
+    "tarfile.open",
+)
+#: Calls that run what they are given, now or later.
+_HANDS_ON = (
+    "map", "filter", "functools.partial", "functools.reduce", "atexit.register", "threading.Thread", "threading.Timer",
+    "sorted", "max", "min", "signal.signal", "weakref.finalize", "sys.addaudithook", "sys.settrace",
+)  # fmt: skip
+_OPAQUE = re.compile(r"[A-Za-z0-9+/=_\-\s]{600,}\Z|(?:[0-9a-fA-F]{2}){400,}\Z")
+_SECRETS = re.compile(
+    r"(?:^|[~/\\])\.(?:ssh|aws|kube|netrc|docker|gnupg|git-credentials|pypirc|npmrc)\b|"
+    r"huggingface/(?:token|stored_tokens)|/etc/(?:shadow|passwd)\b|169\.254\.169\.254|Login Data\b|wallet\.dat"
+)
+_LONGEST, _MOST_NODES, _MOST_SINKS = 4_000_000, 600_000, 500
 
 
 class Sink(Noun):
@@ -95,129 +83,204 @@ def review(text: str) -> Source:
     Returns:
         Every graded call, in line order; a problem instead if it is no Python this parser reads.
     """
-    if len(text) > _DEPTH_GUARD:
+    if len(text) > _LONGEST:
         return Source(problem=f"{len(text)} characters of source are more than is reviewed")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
-            tree = ast.parse(text)
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text.removeprefix("\ufeff"))
+        return _reviewed(tree)
     except (SyntaxError, ValueError) as error:
-        return Source(problem=f"no Python that can be read: {error}")
+        return Source(problem=f"no Python that can be read: {str(error)[:160]}")
     except (RecursionError, MemoryError):
         return Source(problem="nested too deeply to be reviewed")
-    names = _imported(tree)
-    try:
-        found = [*_calls(tree, names, on_import=True), *_opaque(tree)]
-    except RecursionError:
-        return Source(problem="nested too deeply to be reviewed")
-    return Source(sinks=tuple(sorted(found, key=lambda s: (s.line, s.name))))
 
 
-def _imported(tree: ast.AST) -> dict[str, str]:
-    """Return what each name of the file stands for: ``sp`` → ``subprocess``, ``system`` → ``os.system``."""
-    names: dict[str, str] = {}
+def _reviewed(tree: ast.Module) -> Source:
+    if sum(1 for _ in ast.walk(tree)) > _MOST_NODES:
+        return Source(problem=f"more than {_MOST_NODES:,} pieces of syntax are more than is reviewed")
+    names = _named(tree)
+    early = run_on_import(tree, names)
+    found = list(_calls(tree, names, early, on_import=True))
+    networked = any(s.what == "opens a network connection" for s in found)
+    found += _texts(tree, networked)
+    found.sort(key=lambda s: (s.line, s.name))
+    return Source(sinks=tuple(found[:_MOST_SINKS]))
+
+
+def _named(tree: ast.Module) -> Names:
+    """Return what each name of the file stands for: imports first, then assignments, twice so that order does not matter."""
+    names = Names()
+    assigned = Counter(n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                names[alias.asname or alias.name.split(".")[0]] = alias.name if alias.asname else alias.name.split(".")[0]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.aliases[alias.asname or alias.name.split(".")[0]] = alias.name if alias.asname else alias.name.split(".")[0]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
             for alias in node.names:
-                names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-        elif isinstance(node, ast.Assign):
-            said = _qualified(node.value, names)
-            if said in _SINKS:
-                names.update({target.id: said for target in node.targets if isinstance(target, ast.Name)})
+                names.aliases[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                if alias.name == "*":
+                    names.aliases.update({n.rsplit(".", 1)[1]: n for n in sinks()[0] if n.rsplit(".", 1)[0] == node.module})
+    local = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)} - set(names.aliases)
+    names.aliases.update({name: f"<local>.{name}" for name in local})
+    bound = [n for n in ast.walk(tree) if isinstance(n, ast.Assign | ast.NamedExpr | ast.AnnAssign) and n.value is not None]
+    for _ in range(2):
+        for node in bound:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                if isinstance(target, ast.Name) and node.value is not None:
+                    _bind(names, target.id, node.value, once=assigned[target.id] == 1)
     return names
 
 
-def _calls(node: ast.AST, names: Mapping[str, str], *, on_import: bool) -> Iterator[Sink]:
-    """Walk a tree; bodies of functions do not run on import, their decorators and defaults do."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-        body = node.body if isinstance(node.body, list) else [node.body]
-        for child in ast.iter_child_nodes(node):
-            yield from _calls(child, names, on_import=on_import and child not in body)
-        return
-    if isinstance(node, ast.If) and _is_main_guard(node.test):
-        for child in ast.iter_child_nodes(node):
-            yield from _calls(child, names, on_import=False)
-        return
-    if isinstance(node, ast.Call):
-        yield from _call(node, names, on_import=on_import)
-    for child in ast.iter_child_nodes(node):
-        yield from _calls(child, names, on_import=on_import)
+def _bind(names: Names, name: str, value: ast.expr, *, once: bool) -> None:
+    said = names.qualified(value)
+    if said and said != name and (grade_of(said)[0] != "ordinary" or said in KNOWN or said in DECODERS):
+        names.aliases[name] = said
+    text = names.text(value) if once else ""
+    if text:
+        names.texts[name] = text
+    if _decodes(value, names):
+        names.decoded.add(name)
 
 
-def _call(node: ast.Call, names: Mapping[str, str], *, on_import: bool) -> Iterator[Sink]:
-    name = _qualified(node.func, names)
-    grade, what = _grade(name)
-    if name in ("getattr", "builtins.getattr") and len(node.args) > 1 and not _text(node.args[1]) and on_import:
-        grade, what = "effect", "reads an attribute named at run time"
-    if grade == "ordinary":
+def _decodes(node: ast.AST, names: Names) -> bool:
+    """Return whether an expression holds what a decoder gives, or joins characters made from numbers."""
+    for sub in ast.walk(node):
+        if isinstance(sub, ast.Name) and sub.id in names.decoded:
+            return True
+        if isinstance(sub, ast.Call) and (names.qualified(sub.func) in DECODERS or (
+            isinstance(sub.func, ast.Attribute) and sub.func.attr == "join"
+            and any(isinstance(c, ast.Name) and c.id == "chr" for c in ast.walk(sub))
+        )):  # fmt: skip
+            return True
+    return False
+
+
+def _calls(tree: ast.AST, names: Names, early: set[str], *, on_import: bool) -> Iterator[Sink]:
+    """Walk a tree; bodies of functions run on import only if something there calls them."""
+    waiting: list[tuple[ast.AST, bool]] = [(tree, on_import)]
+    while waiting:
+        node, now = waiting.pop()
+        if isinstance(node, Function):
+            inside = getattr(node, "name", "") in early
+            outer = outside(node)
+            waiting += [
+                (c, now if c in outer else inside or (isinstance(node, ast.Lambda) and now)) for c in ast.iter_child_nodes(node)
+            ]
+            continue
+        if isinstance(node, ast.If) and is_main_guard(node.test):
+            waiting += [(c, False) for c in ast.iter_child_nodes(node)]
+            continue
+        if isinstance(node, ast.Call):
+            yield from _call(node, names, on_import=now)
+            if isinstance(node.func, ast.Name | ast.Attribute) and grade_of(names.qualified(node.func))[0] != "ordinary":
+                waiting += [(c, now) for c in ast.iter_child_nodes(node) if c is not node.func]
+                continue
+        elif isinstance(node, ast.Attribute | ast.Name | ast.Subscript):
+            yield from _held(node, names, now)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield from _decorated(node, names, now)
+        waiting += [(c, now) for c in ast.iter_child_nodes(node)]
+
+
+def _held(node: ast.Attribute | ast.Name | ast.Subscript, names: Names, now: bool) -> Iterator[Sink]:
+    """Yield what acts when it is called, kept instead of called; and the way through an object to the interpreter's internals."""
+    if isinstance(node, ast.Subscript):
+        inner = node.value.func if isinstance(node.value, ast.Call) else node.value
+        if isinstance(inner, ast.Attribute) and inner.attr in ("__subclasses__", "__globals__", "__mro__", "__bases__"):
+            grade: Grade = "dangerous" if inner.attr in ("__subclasses__", "__globals__") else "ordinary"
+            if grade == "dangerous":
+                yield Sink(
+                    name=inner.attr, grade=grade, what="climbs to the interpreter's internals", line=node.lineno, on_import=now
+                )
         return
-    arguments = [sub for argument in node.args for sub in ast.walk(argument)]
-    hidden = name.removeprefix("builtins.") in _RUNNERS and any(
-        isinstance(sub, ast.Call) and _qualified(sub.func, names) in _DECODERS for sub in arguments
-    )
-    if (name == "open" and not _writes(node)) or (name in (_IMPORT, "__import__") and _constant(node.args)):
+    if isinstance(node.ctx, ast.Load):
+        name = names.qualified(node)
+        if name in sinks()[0] and grade_of(name)[0] == "dangerous" and name not in ("sh",):
+            yield Sink(name=name, grade="dangerous", what=f"keeps what {grade_of(name)[1]}", line=node.lineno, on_import=now)
+
+
+def _decorated(node: ast.FunctionDef | ast.ClassDef, names: Names, now: bool) -> Iterator[Sink]:
+    for decorator in node.decorator_list:
+        name = names.qualified(decorator)
+        grade, what = grade_of(name)
+        if grade == "dangerous":
+            yield Sink(name=name, grade=grade, what=what, line=node.lineno, on_import=now)
+
+
+def _call(node: ast.Call, names: Names, *, on_import: bool) -> Iterator[Sink]:
+    name = names.qualified(node.func)
+    grade, what = grade_of(name)
+    given = [*node.args, *(k.value for k in node.keywords)]
+    flagged = _flagged(node, name, names)
+    if flagged is not None:
+        yield Sink(name=(name or "call")[:120], grade=flagged[0], what=flagged[1], line=node.lineno, on_import=on_import)
         return
+    if name in _HANDS_ON or (grade == "ordinary" and isinstance(node.func, ast.Call)):
+        for argument in given:
+            handed = names.qualified(argument) if isinstance(argument, ast.Name | ast.Attribute) else ""
+            if grade_of(handed)[0] == "dangerous":
+                yield Sink(
+                    name=handed,
+                    grade="dangerous",
+                    what=f"hands on what {grade_of(handed)[1]}",
+                    line=node.lineno,
+                    on_import=on_import,
+                )
+    if name in ("getattr", "object.__getattribute__") and len(node.args) > 1 and not names.text(node.args[1]):
+        owner = names.qualified(node.args[0])
+        if owner in KNOWN or (on_import and owner in names.aliases.values()):
+            grade, what = (
+                "dangerous" if owner in KNOWN and _decodes(node.args[1], names) else "effect",
+                "reads an attribute named at run time",
+            )
+    if (
+        grade == "ordinary"
+        or (name in _OPENS and not _writes(node))
+        or (name in _IMPORTS and node.args and names.text(node.args[0]))
+    ):
+        return
+    hidden = name.removeprefix("builtins.") in _RUNNERS and any(_decodes(a, names) for a in given)
     if hidden:
         grade, what = "dangerous", f"{what}, decoded first so that it cannot be read"
-    yield Sink(name=name, grade=grade, what=what, line=node.lineno, on_import=on_import, hidden=hidden)
+    elif name in names.built and grade == "dangerous":
+        hidden, what = True, f"{what}, by a name put together from pieces"
+    yield Sink(name=name[:120], grade=grade, what=what, line=node.lineno, on_import=on_import, hidden=hidden)
 
 
-def _grade(name: str) -> tuple[Grade, str]:
-    if name in _SINKS:
-        return _SINKS[name]
-    for module, graded in _MODULES.items():
-        if name.startswith(f"{module}.") or (module.startswith("os.") and name.startswith(module)):
-            return graded
-    return "ordinary", ""
+def _flagged(node: ast.Call, name: str, names: Names) -> tuple[Grade, str] | None:
+    """Return what a call is because of one argument: unpickling allowed, another repository trusted, an unsafe YAML reader."""
+    last = name.rsplit(".", 1)[-1] if name else getattr(node.func, "attr", "")
+    for key in node.keywords:
+        value = key.value.value if isinstance(key.value, ast.Constant) else None
+        if key.arg == "allow_pickle" and value is True and last == "load":
+            return "dangerous", "allows unpickling"
+        if key.arg == "weights_only" and value is False:
+            return "dangerous", "unpickles without limits"
+        if key.arg == "trust_remote_code" and value is True:
+            return "dangerous", "trusts the code of another repository"
+        if name == "yaml.load" and key.arg == "Loader" and "Safe" not in names.qualified(key.value):
+            return "dangerous", "builds objects YAML names"
+    return None
 
 
-def _opaque(tree: ast.AST) -> Iterator[Sink]:
-    """Yield long runs of encoded text: code or data nobody can read."""
+def _texts(tree: ast.Module, networked: bool) -> Iterator[Sink]:
+    """Yield long runs of encoded text, and places of secrets in code that also connects."""
+    docs = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _OPAQUE.match(node.value):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str | bytes) or id(node) in docs:
+            continue
+        value = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+        if len(value) >= 600 and " " not in value and _OPAQUE.match(value[:20_000]):
             yield Sink(name="encoded text", grade="effect", what="holds a long encoded block", line=node.lineno, on_import=False)
-
-
-def _constant(arguments: list[ast.expr]) -> bool:
-    return bool(arguments) and bool(_text(arguments[0]))
-
-
-def _text(node: ast.expr) -> str:
-    """Return the text an expression always has, put together from parts if need be; empty if it has none."""
-    match node:
-        case ast.Constant(value=str(value)):
-            return value
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            first, second = _text(left), _text(right)
-            return first + second if first and second else ""
-        case _:
-            return ""
+        elif len(value) < 500 and _SECRETS.search(value):
+            grade: Grade = "dangerous" if networked else "effect"
+            yield Sink(
+                name="a secret's place", grade=grade, what="names where credentials are kept", line=node.lineno, on_import=True
+            )
 
 
 def _writes(node: ast.Call) -> bool:
     mode = node.args[1] if len(node.args) > 1 else next((k.value for k in node.keywords if k.arg == "mode"), None)
     return mode is not None and not (isinstance(mode, ast.Constant) and not set(str(mode.value)) & set("wax+"))
-
-
-def _is_main_guard(test: ast.expr) -> bool:
-    return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"
-
-
-def _qualified(node: ast.expr, names: Mapping[str, str]) -> str:
-    """Return the dotted name of an expression; empty if it cannot be told from the source."""
-    match node:
-        case ast.Name(id=name):
-            return names.get(name, name)
-        case ast.Attribute(value=value, attr=attr):
-            owner = _qualified(value, names)
-            return f"{owner}.{attr}" if owner else ""
-        case ast.Call(func=ast.Name(id="getattr"), args=[owner, attr, *_]):
-            said, named = _qualified(owner, names), _text(attr)
-            return f"{said}.{named}" if said and named else ""
-        case ast.Call(func=func, args=[module, *_]) if _qualified(func, names) in (_IMPORT, "__import__"):
-            return _text(module)
-        case _:
-            return ""

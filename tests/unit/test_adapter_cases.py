@@ -22,7 +22,7 @@ from tests.builders_adapters import composition, with_licenses
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
 SCANNERS = discover(scanners, Scanner)
-IDS = ("adapter-config", "weight-values", "remote-code", "chat-template", "model-card", "license-terms")
+IDS = ("adapter-config", "weight-values", "chat-template", "model-card", "license-terms")
 ALL = [(name, case) for name in IDS for case in yaml.safe_load((CASES / f"{name}.yaml").read_text(encoding="utf-8"))]
 
 

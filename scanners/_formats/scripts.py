@@ -1,0 +1,277 @@
+"""Shell, build and installer files read line by line: what they fetch and run, and which packages from where.
+
+Read by ``scanners.remote_code``. Every pattern is matched against one bounded line and cannot backtrack far.
+
+Source:
+    pip 25 requirements file format; PEP 503, 508, 518; Dockerfile and Modelfile references; MITRE ATT&CK T1059, T1105.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from governance.evidence import Severity
+from scanners._formats.tables import table
+
+ScriptKind = Literal["shell", "requirements", "package.json", "pth", "build", "modelfile"]
+_LINE, _LINES = 4_000, 50_000
+_FETCH = re.compile(
+    r"\b(?:curl|wget|aria2c|Invoke-WebRequest|Invoke-RestMethod|iwr|irm|Start-BitsTransfer|bitsadmin|DownloadString|DownloadFile|"
+    r"DownloadData|WebClient|urlretrieve|urlopen|requests\.get|lwp-download)\b|\bcertutil\b.{0,80}-urlcache",
+    re.IGNORECASE,
+)
+_SUDO = r"(?:sudo\s{1,8}(?:-\S{1,30}\s{1,8}){0,4})?"
+_INTERPRETER = (
+    rf"{_SUDO}(?:/\S{{0,60}}/)?(?:env\s{{1,8}})?"
+    r"(?:(?:ba|z|da|k|a|fi|c)?sh\b|python[\d.]{0,6}\b|perl\b|ruby\b|node\b|php\b|pwsh\b|powershell\b|cmd\b)"
+)
+_PIPED = re.compile(rf"\|\s{{0,8}}{_INTERPRETER}", re.IGNORECASE)
+_DECODE = re.compile(
+    r"\bbase64\s+(?:-d|-D|--decode)|\bxxd\s+-r|\bopenssl\s+(?:enc\s+)?\S{0,20}\s?-d\b|\bgunzip\b|\bzcat\b|"
+    r"\btr\s+['\"]?[A-Za-z]-[A-Za-z]"
+)
+_SUBSTITUTED = re.compile(
+    rf"(?:\beval\b|\bsource\b|(?:^|\s)\.\s|\b{_INTERPRETER}\s{{1,8}}-\w{{0,8}}c\b|\bexec\b).{{0,40}}"
+    r"(?:\$\(|`|<\()\s{0,8}(?:curl|wget|base64|echo\s)|"
+    rf"(?:{_INTERPRETER}|source|\.)\s{{1,8}}<\(\s{{0,8}}(?:curl|wget|base64|echo\s)",
+    re.IGNORECASE,
+)
+_POWERSHELL = re.compile(
+    r"\b(?:iex|Invoke-Expression)\b|-e(?:nc|ncodedcommand|c)\s+[A-Za-z0-9+/=]{20}|\bmshta\s+\S{0,60}http|"
+    r"\bregsvr32\b.{0,60}http|\brundll32\b.{0,60}(?:http|javascript)|FromBase64String",
+    re.IGNORECASE,
+)
+_BACKDOOR = re.compile(
+    r"/dev/(?:tcp|udp)/|\b(?:nc|ncat|netcat)\b.{0,80}\s-\w{0,8}[ec]\b|\bmkfifo\b.{0,120}\b(?:nc|sh)\b|\bsocat\b.{0,120}exec:|"
+    r"\bauthorized_keys\b|>>?\s{0,8}\S{0,60}\.(?:bashrc|bash_profile|profile|zshrc)\b|"
+    r"/etc/(?:cron|ld\.so\.preload|sudoers|systemd)|\bcrontab\s+(?!-l)|\bLD_PRELOAD=|"
+    r"\brm\s+-\w{0,8}[rR]\w{0,8}\s+(?:--no-preserve-root\s+)?[/~](?:\s|\*|$)|"
+    r"\bschtasks\b.{0,60}/create|\breg\s+add\b.{0,120}\\run\b",
+    re.IGNORECASE,
+)
+_STOLEN = re.compile(
+    r"\$\(?\s{0,8}(?:env|printenv)\b|`(?:env|printenv)`|\.ssh/|\.aws/|\.netrc|/etc/(?:passwd|shadow)|"
+    r"\$\{?(?:HF_TOKEN|AWS_SECRET|OPENAI_API_KEY|WANDB_API_KEY)"
+)
+_KEPT = re.compile(r"(?:-o|-O|--output(?:-document)?|-OutFile|>)[\s=]{0,8}[\"']?([\w./~$\\:{}-]{1,200})")
+_RAN = re.compile(
+    rf"(?:^|[;&|]\s{{0,8}}|\bsudo\s{{1,8}})(?:(?:{_INTERPRETER}|source|\.)\s{{1,8}}|chmod\s{{1,8}}\S{{1,20}}\s{{1,8}}|"
+    r"start\s{1,8}|\./)?[\"']?([\w./~$\\:{}-]{1,200})",
+    re.IGNORECASE,
+)
+_PIP = re.compile(
+    r"\b(?:pip[\d.]{0,6}|uv(?:\s+pip)?|poetry|pipx|conda|mamba|easy_install)\s+(?:install|add|sync)\b(.*)", re.IGNORECASE
+)
+_INDEX = re.compile(
+    r"(?:--(?:extra-)?index-url|--find-links|--index|(?:^|\s)-i|(?:^|\s)-f|--default-index)[\s=]{1,8}[\"']?(\S{1,300})"
+)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
+_URL = re.compile(r"(?:git|hg|svn|bzr)\+\S+|https?://\S+|file:\S+", re.IGNORECASE)
+_HOST = re.compile(r"\w+(?:\+\w+)?://(?:[^/\s@]*@)?([^/\s:?#]+)(?::\d+)?/?([^\s?#]*)")
+_COMMIT = re.compile(r"@[0-9a-f]{40}\b")
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something a script or installer file does."""
+
+    line: int
+    severity: Severity
+    words: str
+
+
+def script_kind(name: str) -> ScriptKind | None:
+    """Return what a file is read as because of its name; None if its name says nothing.
+
+    Args:
+        name: Without folders.
+    """
+    low = name.lower()
+    if low.endswith((".sh", ".bash", ".zsh", ".ksh", ".command", ".bat", ".cmd", ".ps1", ".psm1", ".vbs", ".fish")):
+        return "shell"
+    if low in ("makefile", "gnumakefile", "justfile", "dockerfile", "containerfile", "procfile", "vagrantfile") or low.startswith(
+        "dockerfile."
+    ):
+        return "build"
+    if low.endswith((".mk", ".dockerfile")):
+        return "build"
+    if low == "modelfile" or low.endswith(".modelfile"):
+        return "modelfile"
+    if ("requirements" in low or low == "constraints.txt") and low.endswith((".txt", ".in", ".pip")):
+        return "requirements"
+    if low in ("package.json", "environment.yml", "environment.yaml", "pyproject.toml", "setup.cfg", "pipfile"):
+        return "package.json" if low == "package.json" else "requirements"
+    return "pth" if low.endswith(".pth") else None
+
+
+def read_script(text: str, kind: ScriptKind) -> tuple[Act, ...]:
+    """Return what a file does that deserves a word, in line order.
+
+    Args:
+        text: The whole file.
+        kind: How it is read.
+    """
+    lines = [line[:_LINE] for line in text.replace("\\\r\n", " ").replace("\\\n", " ").splitlines()[:_LINES]]
+    if kind == "package.json":
+        return tuple(_hooks(text))
+    if kind == "pth":
+        return tuple(Act(at, Severity.HIGH, "a line that every start of Python runs") for at, line in enumerate(lines, 1)
+                     if line.startswith(("import ", "import\t")))  # fmt: skip
+    if kind == "requirements":
+        found = [act for at, line in enumerate(lines, 1) for act in _required(line, at)]
+        return (*found, *_commands(lines))
+    found = list(_commands(lines))
+    if kind == "build":
+        found += [Act(at, Severity.MEDIUM, f"adds what an address gives when it is built: {line.strip()[:80]!a}")
+                  for at, line in enumerate(lines, 1) if re.match(r"\s*ADD\s.{0,200}https?://", line)]  # fmt: skip
+    return tuple(sorted(found, key=lambda a: a.line))
+
+
+def _commands(lines: list[str]) -> Iterator[Act]:
+    kept: dict[str, int] = {}
+    for at, raw in enumerate(lines, 1):
+        line = raw.strip()
+        if not line or line.startswith(("#", "REM ", "rem ", "::", "//")):
+            continue
+        fetch = _FETCH.search(line)
+        shown = f"{line[:90]!a}"
+        if _SUBSTITUTED.search(line) or (fetch and (_PIPED.search(line, fetch.start()) or _POWERSHELL.search(line))):
+            yield Act(at, Severity.HIGH, f"fetches and runs in one line: {shown}")
+        elif _DECODE.search(line) and _PIPED.search(line):
+            yield Act(at, Severity.HIGH, f"decodes and runs in one line: {shown}")
+        elif _POWERSHELL.search(line) or _BACKDOOR.search(line):
+            yield Act(at, Severity.HIGH, f"runs hidden text, or leaves something behind: {shown}")
+        elif fetch and _STOLEN.search(line):
+            yield Act(at, Severity.HIGH, f"sends secrets of the machine away: {shown}")
+        if fetch:
+            kept.update({_leaf(m[1]): at for m in _KEPT.finditer(line)})
+            kept.update({_leaf(m[0]): at for m in re.finditer(r"https?://\S{1,300}", line) if "wget" in line or "curl -O" in line})
+            kept.update(
+                {_leaf(w): at for w in line.split() if w.lower().endswith((".exe", ".sh", ".py", ".ps1", ".bat", ".elf", ".bin"))}
+            )
+        for match in _RAN.finditer(line):
+            if kept.get(_leaf(match[1]), at + 1) <= at:
+                yield Act(at, Severity.HIGH, f"runs what it fetched before: {shown}")
+                break
+        installed = _PIP.search(line)
+        if installed:
+            yield from _required(installed[1], at, inline=True)
+
+
+def _leaf(path: str) -> str:
+    return path.rstrip("/\"'").replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _required(line: str, at: int, *, inline: bool = False) -> Iterator[Act]:
+    """Yield what is odd about one line of requirements, or the arguments of one install command."""
+    line = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip().strip(",").strip("\"' ")
+    for match in _INDEX.finditer(line):
+        where = match[1].strip("\"'")
+        if "://" in where and not _known_index(where):
+            yield Act(at, Severity.HIGH, f"installs from an index of somebody's own: {where[:100]!a}")
+        elif where.startswith("http://"):
+            yield Act(at, Severity.MEDIUM, f"installs over an open connection: {where[:100]!a}")
+    if "--trusted-host" in line:
+        host = line.split("--trusted-host", 1)[1].lstrip("= ").split(" ")[0]
+        yield Act(
+            at,
+            Severity.MEDIUM if _known_index(f"https://{host}/") else Severity.HIGH,
+            f"trusts {host[:80]!a} without a certificate",
+        )
+    rest = _INDEX.sub(" ", line)
+    for match in _URL.finditer(rest):
+        yield from _direct(match[0], at)
+    if inline:
+        words = [w.strip("\"'") for w in rest.split() if not w.startswith("-") and "://" not in w]
+    else:
+        words = [] if line.startswith(("-", "[")) or "://" in line.split(" ", 1)[0] else [line.lstrip("- \"'")]
+    for word in words[:200]:
+        name = _NAME.match(word)
+        meant = _meant(name[0]) if name else ""
+        if name and meant:
+            yield Act(at, Severity.HIGH, f"installs {name[0][:60]!a}, one keystroke from {meant!a}")
+
+
+def _direct(url: str, at: int) -> Iterator[Act]:
+    host = _HOST.match(url)
+    owner = host[2].split("/")[0].lower() if host else ""
+    if host and (
+        _known_index(url)
+        or (host[1].lower() in ("github.com", "raw.githubusercontent.com") and owner in table("packages")["owners"])
+    ):
+        return
+    if url.lower().startswith("file:"):
+        return
+    insecure = url.lower().split("+")[-1].startswith(("http:", "git:"))
+    pinned = bool(_COMMIT.search(url)) or "sha256=" in url or "github.com" in url
+    severity = Severity.HIGH if insecure or not pinned else Severity.MEDIUM
+    if host:
+        yield Act(at, severity, f"installs straight from an address: {url[:100]!a}")
+
+
+def _known_index(url: str) -> bool:
+    host = _HOST.match(url)
+    place = f"{host[1].lower()}/{host[2]}" if host else ""
+    return any(place.startswith(f"{known}/") or place == known for known in table("packages")["indexes"])
+
+
+def _meant(name: str) -> str:
+    """Return the popular name a name is one keystroke from; empty if it is popular itself, known, or far from all."""
+    low = re.sub(r"[-_.]+", "-", name.lower())
+    popular, deleted = _popular()
+    if low in popular or low in _near() or len(low) < 5:
+        return ""
+    squeezed = low.replace("-", "")
+    if squeezed in popular.values() and len(squeezed) > 5:
+        return next(k for k, v in popular.items() if v == squeezed)
+    for key in {low, *_deletions(low)}:
+        for good in deleted.get(key, ()):
+            if len(good) >= 5 and _one_edit(low, good):
+                return good
+    return ""
+
+
+@cache
+def _popular() -> tuple[dict[str, str], dict[str, set[str]]]:
+    names = {str(n): str(n).replace("-", "") for n in table("packages")["popular"]}
+    deleted: dict[str, set[str]] = {}
+    for name in names:
+        for key in {name, *_deletions(name)}:
+            deleted.setdefault(key, set()).add(name)
+    return names, deleted
+
+
+@cache
+def _near() -> frozenset[str]:
+    return frozenset(map(str, table("packages")["near"]))
+
+
+def _deletions(text: str) -> list[str]:
+    return [text[:at] + text[at + 1 :] for at in range(len(text))]
+
+
+def _one_edit(a: str, b: str) -> bool:
+    """Return whether one insertion, deletion, replacement or exchange of neighbours makes one text the other."""
+    if len(a) == len(b):
+        wrong = [at for at in range(len(a)) if a[at] != b[at]]
+        swapped = len(wrong) == 2 and wrong[1] == wrong[0] + 1 and a[wrong[0]] == b[wrong[1]] and a[wrong[1]] == b[wrong[0]]
+        return len(wrong) == 1 or swapped
+    longer, shorter = (a, b) if len(a) > len(b) else (b, a)
+    return len(longer) == len(shorter) + 1 and any(longer[:at] + longer[at + 1 :] == shorter for at in range(len(longer)))
+
+
+def _hooks(text: str) -> Iterator[Act]:
+    try:
+        scripts = json.loads(text).get("scripts", {})
+    except (ValueError, AttributeError, RecursionError):
+        return
+    for name, command in scripts.items() if isinstance(scripts, dict) else ():
+        if isinstance(command, str):
+            worst = max((a.severity for a in _commands([command[:_LINE]])), key=lambda s: s.rank, default=None)
+            if worst is not None or name in ("preinstall", "install", "postinstall", "prepare"):
+                yield Act(1, worst or Severity.MEDIUM, f"runs when it is installed: {name}: {command[:80]!a}")
