@@ -232,11 +232,12 @@ def _by_law(case: _Case, law: Law) -> Iterator[Fact | Coverage]:
     rest = sort_tensors(own.rest)
     if not own.modules and not own.shared and own.rest:
         yield said(
-            FOREIGN, f"no tensor is one of a {law.type} adapter, first {cut(own.rest[0].name)}", _SAME,
+            FOREIGN, f"no tensor of {len(own.rest)} is one of a {law.type} adapter, first {cut(own.rest[0].name)}", _SAME,
             Location(path=case.weights, tensor=own.rest[0].name[:300]),
         )  # fmt: skip
     halves = [t for p in rest.pairs.values() for t in (p.down, p.up) if t]
-    yield from adapter_checks.whole(case.weights, config, rest.full, (*rest.foreign, *halves))
+    foreign = (*rest.foreign, *halves) if own.modules or own.shared else ()
+    yield from adapter_checks.whole(case.weights, config, rest.full, foreign)
     modules = {m: next(iter(o.parts.values())) for m, o in own.modules.items()}
     beside = (*rest.full, *rest.beside)
     unread = ""
@@ -245,7 +246,7 @@ def _by_law(case: _Case, law: Law) -> Iterator[Fact | Coverage]:
     yield Coverage(item=case.weights, outcome=Outcome.SKIPPED if unread else Outcome.COMPLETED, reason=unread)
     widths = {m: w for m, w in widths_of_parts(own.modules).items() if w.into or w.out}
     yield from base_checks.held(
-        case.composition, case.names, case.weights, widths, rest.full, packed=law.loose,
+        case.composition, case.names, case.weights, widths, rest.full, packed=not widths,
         transposed=config.fan_in_fan_out, added=0, ctx=case.ctx,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from governance.evidence import Confidence, Finding, Location, Severity
 from scanners._formats.adapter_rules import SCALING, SCALING_LOADER, cut, said
-from scanners._formats.adapters import LoraConfig
+from scanners._formats.adapters import LARGEST_RANK, LoraConfig
 
 #: Of 106 real adapters the scale lay between 1/4 and 32; these leave a factor of two and more on either side.
 _MOST, _LEAST = 64.0, 1 / 1024
@@ -26,9 +26,9 @@ def scales(path: str, config: LoraConfig, modules: Iterable[str]) -> Iterator[Fi
     alphas = {"lora_alpha": config.alpha, **{f"alpha_pattern.{k[:80]}": v for k, v in config.alpha_pattern.items()}}
     odd = False
     for key, rank in ranks.items():
-        if rank is None or rank <= 0:
+        if rank is None or not 0 < rank <= LARGEST_RANK:
             odd = True
-            shown = "no whole number" if rank is None else str(rank)
+            shown = "no whole number" if rank is None else "beyond any base" if rank > 0 else str(max(rank, -LARGEST_RANK))
             yield said(SCALING, f"the rank {cut(key)} is {shown}", "ask the author for the right one", Location(path=path, key=key))
     for key, alpha in alphas.items():
         if alpha is None or not math.isfinite(alpha) or alpha <= 0:
@@ -99,6 +99,12 @@ def loaders(path: str, said_: Mapping[str, object], config: LoraConfig, modules:
 
 def _plain(config: LoraConfig) -> float | None:
     """Return the factor of a loader that knows only ``r`` and ``lora_alpha``."""
-    if not config.rank or config.rank <= 0 or not config.alpha or config.alpha <= 0 or not math.isfinite(config.alpha):
+    if (
+        not config.rank
+        or not 0 < config.rank <= LARGEST_RANK
+        or not config.alpha
+        or config.alpha <= 0
+        or not math.isfinite(config.alpha)
+    ):
         return None
     return config.alpha / config.rank

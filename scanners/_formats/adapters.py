@@ -26,6 +26,8 @@ _OTHER = re.compile(
 )
 _FULL = re.compile(r"\A(?P<module>.*?)(\.modules_to_save(\.\w+)?|\.original_module|\.base_layer)?\.(weight|bias)\Z")
 _LONGEST_NAME = 500
+#: No base has a module this wide.
+LARGEST_RANK = 1 << 20
 _KOHYA = re.compile(r"\Alora_(unet|te\d?|transformer)_|\.(lora_down|lora_up)\.weight\Z")
 #: Names of mlx-lm: A is (d_in, r), B is (r, d_out).
 _MLX = re.compile(r"\A([\w.]{1,400})\.lora_([ab])\Z")
@@ -98,7 +100,7 @@ class LoraConfig:
             arXiv:2106.09685, section 4.1; arXiv:2312.03732, equation 4.
         """
         rank, alpha = self.rank_of(module), self.alpha_of(module)
-        if rank is None or alpha is None or rank <= 0:
+        if rank is None or alpha is None or not 0 < rank <= LARGEST_RANK:
             return None
         return alpha / (math.sqrt(rank) if self.rslora else rank)
 

@@ -53,7 +53,7 @@ def held(
     base = composition.base
     shapes = _shapes(base, ctx) if base is not None else f"base unknown: {composition.base_reason or 'none was found'}"
     if packed:
-        yield Coverage(item="base", outcome=Outcome.SKIPPED, reason="a variant whose shapes follow other laws")
+        yield Coverage(item="base", outcome=Outcome.SKIPPED, reason="its tensors do not tell the widths of the base")
         return
     if isinstance(shapes, str) or base is None:
         row = next((k for n in names if (k := known(n))), None)

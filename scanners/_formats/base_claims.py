@@ -78,7 +78,7 @@ def judged(claims: list[Claim], *, is_adapter: bool) -> Iterator[Finding]:
     for claim in {(c.name, c.path, c.key): c for c in claims}.values():
         yield from _place(claim)
         yield from _revision(claim)
-        if good := lookalike(claim.name):
+        if good := lookalike(claim.name) if place(claim.name) != "local" else None:
             yield said(
                 LOOKALIKE,
                 f"{claim.where} names the base {cut(claim.name)}, which only looks like {good}: "

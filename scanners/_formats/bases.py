@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 from scanners._formats.adapters import Pair
 from scanners._formats.peft_laws import Owned
@@ -168,7 +169,8 @@ def _misfit(module: str, width: Width, base: BaseShapes, transposed: bool) -> st
         return None
     for shape in shapes:
         rows, columns = (shape[1], shape[0]) if transposed else (shape[0], shape[1])
-        if (into in (None, columns) or columns == _ANY) and (out in (None, rows) or rows == _ANY):
+        unrolled = prod(shape[1:])  # some types flatten a convolution's kernel into its inputs
+        if (into in (None, columns, unrolled) or columns == _ANY) and (out in (None, rows) or rows == _ANY):
             return None
     rows, columns = (shapes[0][1], shapes[0][0]) if transposed else (shapes[0][0], shapes[0][1])
     return f"{_wide(into)} inputs and {_wide(out)} outputs, where the base has {_wide(columns)} and {_wide(rows)}"

@@ -116,7 +116,7 @@ def lookalike(name: str) -> str | None:
     """
     owner, slash, repository = name.partition("/")
     if not slash or (owner.lower() in {o.lower() for o in _owners()} and owner.isascii()):
-        return _twin_name(owner, repository) if slash else None
+        return _twin_name(repository) if slash else None
     folded = _skeleton(owner)
     for good in _owners():
         if folded == _skeleton(good) and (len(good) >= _SHORTEST or _SEPARATORS.sub("", owner) != owner or known(repository)):
@@ -127,17 +127,17 @@ def lookalike(name: str) -> str | None:
             if whole == _skeleton(f"{publisher}/{base}") and owner.lower() != publisher.lower():
                 return f"{publisher}/{base}"
     if known(repository):
-        near = (g for g in _owners() if len(g) >= _SHORTEST and _one_edit(owner.lower(), g.lower()))
-        if good := next(near, None):
-            return good
-    return _twin_name(owner, repository)
+        for good in _owners():
+            if len(good) >= _SHORTEST and _one_edit(owner.lower(), good.lower()):
+                return good
+    return _twin_name(repository)
 
 
-def _twin_name(owner: str, repository: str) -> str | None:
+def _twin_name(repository: str) -> str | None:
     """Return the known base whose name this one spells with another letter of the same look."""
-    plain = core(repository)
-    if plain in _rows():
-        return None
+    plain = _SEPARATORS.sub("-", core(repository))
+    if plain in {_SEPARATORS.sub("-", base) for base in _rows()}:
+        return None  # other separators are how honest conversions are named
     folded = _skeleton(plain, keep=True)
     return next((base for base in _rows() if folded == _skeleton(base, keep=True)), None)
 
