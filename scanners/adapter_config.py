@@ -20,6 +20,7 @@ from scanners._formats.safetensors import Tensor
 
 _CARD = "README.md"
 _SAME = "ask the author for configuration and weights of the same training run"
+_ORDER = (Outcome.SKIPPED, Outcome.PARTIAL)
 _BROKEN = {"rank": RANK, "shape": PAIR, "missing": PAIR}
 
 
@@ -72,6 +73,16 @@ class AdapterConfig:
 
     def scan(self, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage]:
         """Read each adapter's configuration, then its tensors, then the base."""
+        base: list[Coverage] = []
+        for fact in self._facts(composition, ctx):
+            if isinstance(fact, Coverage) and fact.item == "base":
+                base.append(fact)
+            else:
+                yield fact
+        if base:  # several files were compared with it: the least that can be said of all
+            yield min(base, key=lambda c: _ORDER.index(c.outcome) if c.outcome in _ORDER else len(_ORDER))
+
+    def _facts(self, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage]:
         claims = base_claims.described(composition)
         text = _card(composition, ctx)
         fronts = front_matters(text)
@@ -110,7 +121,7 @@ def _one(
         said_ = document.mapping
         claims += _named(path, said_, known)
     read: list[tuple[str, Weights]] = []
-    for entry in adapter.weights[:2]:
+    for entry in adapter.weights:
         weights = read_weights(composition.adapter, entry, ctx)
         claims += base_claims.in_metadata(entry.path, weights.metadata)
         read.append((entry.path, weights))

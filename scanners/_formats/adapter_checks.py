@@ -77,6 +77,7 @@ def _beside(weights: str, config: LoraConfig, tensors: AdapterTensors) -> Iterat
         if (
             own is not None
             and pair.up is not None
+            and pair.up.shape
             and len(own.shape) == 1
             and not pair.embedding
             and own.shape[0] != pair.up.shape[0]
@@ -207,6 +208,6 @@ def _holes(config: LoraConfig, modules: Mapping[str, Tensor]) -> list[tuple[str,
         everywhere = set().union(*kinds.values())
         for kind, layers in kinds.items():
             lacking = sorted(everywhere - layers)
-            if len(lacking) in (1, 2) and len(layers) >= _ENOUGH:
+            if len(lacking) in (1, 2) and len(layers) >= _ENOUGH and lacking[-1] <= max(layers) + 1:
                 found += [(f"{block}.{kind}", n) for n in lacking]
     return found

@@ -144,3 +144,12 @@ def test_a_layer_without_one_of_its_updates_is_told(ctx: RunContext) -> None:
 def test_configurations_that_are_none_are_not_scanned(name: str, content: object, ctx: RunContext) -> None:
     _, covered = scan({name: content, "config.json": "<html>"}, ctx)
     assert covered[name] == "skipped"
+
+
+def test_several_files_say_the_least_of_the_base(ctx: RunContext) -> None:
+    good = {NAME.format(0, "q_proj", "A"): ["F32", 2, 16], NAME.format(0, "q_proj", "B"): ["F32", 16, 2]}
+    files = {"README.md": CARD, "adapter_config.json": CONFIG, "adapter_model.safetensors": {"tensors": good}}
+    files |= {"b/adapter_config.json": {**CONFIG, "use_qalora": True}, "b/adapter_model.safetensors": {"tensors": good}}
+    base = {"config.json": {"model_type": "llama", "num_hidden_layers": 1, "hidden_size": 16}}
+    said = [s for s in PLUGIN.scan(composition(files, base, ctx), ctx) if isinstance(s, Coverage) and s.item == "base"]
+    assert [c.outcome.value for c in said] == ["skipped"]
