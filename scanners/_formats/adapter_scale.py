@@ -14,7 +14,7 @@ from governance.evidence import Confidence, Finding, Location, Severity
 from scanners._formats.adapter_rules import SCALING, SCALING_LOADER, cut, said
 from scanners._formats.adapters import LARGEST_RANK, LoraConfig
 
-#: Of 106 real adapters the scale lay between 1/4 and 32; these leave a factor of two and more on either side.
+#: Of 64 real LoRA configurations every scale lay between 1/4 and 4, and rank 1 with alpha 32 is honest; twice that is the end.
 _MOST, _LEAST = 64.0, 1 / 1024
 #: Times apart from which another loader's scale is another model and no variant.
 _FAR = 8.0
