@@ -2,375 +2,288 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
 
 from governance.context import RunContext
-from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
-from governance.subject import Composition, Subject
-from scanners._formats.adapters import (
-    PEFT_TYPES,
-    AdapterTensors,
-    LoraConfig,
-    broken_pairs,
-    declared_full,
-    odd_layers,
-    read_config,
-    sort_tensors,
-    wrong_ranks,
-)
-from scanners._formats.base_names import kinship, place
-from scanners._formats.bases import BaseShapes, from_config, from_headers, misfits
-from scanners._formats.description import adapter_config_path
-from scanners._formats.documents import read_json
-from scanners._formats.patterns import UnreadablePatternError
-from scanners._formats.safetensors import Tensor, read_header
+from governance.evidence import Confidence, Coverage, Fact, Location, Outcome, Severity
+from governance.subject import Composition
+from scanners._formats import adapter_checks, adapter_scale, base_checks, base_claims
+from scanners._formats.adapter_files import CONFIG, Adapter, Weights, adapters, added_tokens, is_part, read_weights
+from scanners._formats.adapter_rules import DIALECT, FOREIGN, PAIR, RANK, RULES, cut, said
+from scanners._formats.adapters import LoraConfig, from_mlx, read_config, sort_tensors
+from scanners._formats.base_claims import Claim
+from scanners._formats.bases import widths_of_pairs, widths_of_parts
+from scanners._formats.documents import front_matters, read_bytes, read_json
+from scanners._formats.peft_laws import Break, Law, breaks, fields_of, law_of, sort_by
+from scanners._formats.safetensors import Tensor
 
-_POISON = ("AML.T0018",)
-_RANK = Rule(
-    id="adapter-rank-mismatch", summary="configuration and tensors differ in rank", severity=Severity.HIGH, references=_POISON
-)
-_SCALING = Rule(
-    id="adapter-scaling", summary="the update's scale is zero, negative or no number", severity=Severity.HIGH, references=_POISON
-)
-_TARGETS = Rule(
-    id="adapter-targets-mismatch",
-    summary="target modules and tensors do not cover each other",
-    severity=Severity.MEDIUM,
-    references=_POISON,
-)
-_PAIR = Rule(id="adapter-pair-broken", summary="half an update, or halves that do not fit", severity=Severity.HIGH)
-_FULL = Rule(
-    id="adapter-full-weights",
-    summary="whole weights of the base are replaced without being declared",
-    severity=Severity.HIGH,
-    references=_POISON,
-)
-_FOREIGN = Rule(id="adapter-foreign-tensor", summary="tensors of no known kind", severity=Severity.MEDIUM, references=_POISON)
-_DIALECT = Rule(id="adapter-dialect", summary="not a LoRA adapter as peft writes it", severity=Severity.INFO)
-_MISMATCH = Rule(
-    id="base-mismatch",
-    summary="the tensors cannot belong to the base",
-    severity=Severity.HIGH,
-    references=("AML.T0010.003",),
-)
-_CLAIMS = Rule(id="base-claims-differ", summary="several bases are named", severity=Severity.MEDIUM, references=("AML.T0073",))
-_UNRESOLVED = Rule(id="base-unresolved", summary="the base named is no repository", severity=Severity.LOW, references=("CWE-829",))
-_WEIGHTS = ("adapter_model.safetensors", "adapters.safetensors", "pytorch_lora_weights.safetensors")
-_PICKLES = ("adapter_model.bin", "pytorch_adapter.bin", "adapter_model.pt")
+_CARD = "README.md"
+_SAME = "ask the author for configuration and weights of the same training run"
+_ORDER = (Outcome.SKIPPED, Outcome.PARTIAL)
+_BROKEN = {"rank": RANK, "shape": PAIR, "missing": PAIR}
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One adapter, with what its configuration says and what its file of weights holds."""
+
+    composition: Composition
+    adapter: Adapter
+    said: Mapping[str, object]
+    path: str
+    weights: str
+    tensors: tuple[Tensor, ...]
+    names: tuple[str, ...]
+    ctx: RunContext
 
 
 class AdapterConfig:
     """Compares what an adapter says of itself with what it holds, and with its base.
 
     Detects:
-        Ranks, targets and saved modules that configuration and tensors do not agree on; half or swapped updates; scales
-        that are zero, negative or no number; whole weights shipped undeclared; tensors of no known kind; widths, layers or
-        modules the base does not have; several bases named; a base that is no repository.
+        Ranks, targets, layers, saved modules, magnitudes and vocabulary rows that configuration and tensors do not agree
+        on, for every adapter type of peft, for MLX, and for weights kept as pickles; missing, swapped or foreign tensors;
+        scales that are zero, negative, no number or far from any training run, and loaders that would apply another one;
+        whole weights shipped undeclared; widths, layers or modules the base does not have, also against the known widths
+        of well-known bases when the base is not at hand; several bases named; a base that is no repository, or whose name
+        only looks like a well-known one. Every folder with an adapter is compared by itself.
 
     Why it matters:
         Loaders trust one side each: one takes the rank from the file, another from the configuration. Undeclared whole
-        weights replace parts of the base nobody expects to change, and an adapter for another base is not the one its card
-        describes.
+        weights replace parts of the base nobody expects to change, an adapter for another base is not the one its card
+        describes, and a name with one letter changed makes a loader fetch a stranger's model.
 
     Misses:
-        Tensors of other adapter types than LoRA, and of MLX, kohya, diffusers and AdapterHub files; weights that are
-        pickles; bases of the same shapes as the named one; widths of quantized bases.
+        Tensors of AdapterHub and GGUF files; types whose shapes do not tell widths or ranks; bases of the same shapes as
+        the named one; widths of quantized bases; values, which other scanners read.
 
     Source:
-        LoRA, arXiv:2106.09685; rsLoRA, arXiv:2312.03732; peft 0.21.2 ``tuners/lora``; MITRE ATLAS AML.T0010.003.
+        LoRA, arXiv:2106.09685; rsLoRA, arXiv:2312.03732; DoRA, arXiv:2402.09353; peft 0.21.2 ``tuners``; MITRE ATLAS
+        AML.T0010.003.
     """
 
     id = "adapter-config"
-    version = "1"
-    declares = (_RANK, _SCALING, _TARGETS, _PAIR, _FULL, _FOREIGN, _DIALECT, _MISMATCH, _CLAIMS, _UNRESOLVED)
+    version = "2"
+    declares = RULES
 
     def wants(self, composition: Composition) -> bool:
         """Return whether this is an adapter at all."""
-        return composition.description.kind == "adapter" or any(_is_part(f.path) for f in composition.adapter.files)
+        return composition.description.kind == "adapter" or any(is_part(f.path) for f in composition.adapter.files)
 
     def scan(self, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage]:
-        """Read the configuration, then tensors, then the base."""
-        adapter = composition.adapter
-        yield from _claims(composition)
-        path = adapter_config_path(adapter)
-        if path is None:
-            yield from _without_config(adapter)
-            return
-        document = read_json(adapter, path, ctx)
-        if not document.mapping:
-            reason = document.problems[0] if document.problems else "is no JSON object"
-            yield Coverage(item=path, outcome=Outcome.SKIPPED, reason=reason)
-            return
-        yield from _others(adapter, path)
-        kind = document.mapping.get("peft_type")
-        if kind != "LORA":
-            yield from _dialect(path, kind, document.mapping)
-            return
-        config = read_config(document.mapping)
-        yield from _scaling(path, config)
+        """Read each adapter's configuration, then its tensors, then the base."""
+        base: list[Coverage] = []
+        for fact in self._facts(composition, ctx):
+            if isinstance(fact, Coverage) and fact.item == "base":
+                base.append(fact)
+            else:
+                yield fact
+        if base:  # several files were compared with it: the least that can be said of all
+            yield min(base, key=lambda c: _ORDER.index(c.outcome) if c.outcome in _ORDER else len(_ORDER))
+
+    def _facts(self, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage]:
+        claims = base_claims.described(composition)
+        text = _card(composition, ctx)
+        fronts = front_matters(text)
+        claims += base_claims.in_card(text, fronts[0].mapping if fronts else {})
+        found = adapters(composition.adapter)
+        for adapter in found:
+            ctx.checkpoint()
+            claims += yield from _one(composition, adapter, claims, ctx)
+        if not any(a.config for a in found):
+            reason = (
+                "weights without a configuration: nothing to hold them against" if found else "no adapter as peft or MLX writes it"
+            )
+            yield Coverage(item=CONFIG, outcome=Outcome.SKIPPED, reason=reason)
+        yield from base_claims.judged(claims, is_adapter=composition.description.kind == "adapter")
+
+
+def _card(composition: Composition, ctx: RunContext) -> str:
+    entry = composition.adapter.file(_CARD)
+    data = read_bytes(composition.adapter, _CARD, ctx) if entry and entry.present else None
+    return (data or b"").decode("utf-8", "replace")
+
+
+def _one(
+    composition: Composition, adapter: Adapter, known: list[Claim], ctx: RunContext
+) -> Generator[Fact | Coverage, None, list[Claim]]:
+    """Compare one adapter; return what it says its base is beyond what is known already."""
+    claims: list[Claim] = []
+    said_: Mapping[str, object] = {}
+    path = f"{adapter.folder}{CONFIG}"
+    if adapter.config is not None:
+        document = read_json(composition.adapter, path, ctx) if adapter.config.present else None
+        if document is None or not document.mapping:
+            why = "not downloaded" if document is None else document.problems[0] if document.problems else "is no JSON object"
+            yield Coverage(item=path, outcome=Outcome.SKIPPED, reason=why)
+            return claims
+        said_ = document.mapping
+        claims += _named(path, said_, known)
+    read: list[tuple[str, Weights]] = []
+    for entry in adapter.weights:
+        weights = read_weights(composition.adapter, entry, ctx)
+        claims += base_claims.in_metadata(entry.path, weights.metadata)
+        read.append((entry.path, weights))
+        if weights.unread:
+            yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason=weights.unread)
+    names = tuple(c.name for c in (*claims, *known))
+    cases = [_Case(composition, adapter, said_, path, p, w.tensors, names, ctx) for p, w in read if w.tensors]
+    if adapter.config is None:
+        for case in cases:
+            yield from _unconfigured(case)
+        return claims
+    if not read:
+        yield Coverage(
+            item=f"{adapter.folder}adapter_model.safetensors", outcome=Outcome.SKIPPED, reason="a configuration without weights"
+        )
+    yield from _configured(path, said_, cases)
+    return claims
+
+
+def _named(path: str, said_: Mapping[str, object], known: list[Claim]) -> list[Claim]:
+    found = []
+    for key in ("base_model_name_or_path", "model", "model_name"):
+        value = said_.get(key)
+        if isinstance(value, str) and value.strip() and not any(c.path == path or c.name == value.strip()[:300] for c in known):
+            revision = said_.get("revision")
+            found.append(Claim("adapter-config", value.strip()[:300], path, key, revision if isinstance(revision, str) else None))
+    return found[:1]
+
+
+def _configured(path: str, said_: Mapping[str, object], cases: list[_Case]) -> Iterator[Fact | Coverage]:
+    kind = said_.get("peft_type")
+    law = law_of(kind) if isinstance(kind, str) else None
+    mlx = kind is None and ("lora_parameters" in said_ or "fine_tune_type" in said_)
+    if kind == "LORA" or (mlx and said_.get("fine_tune_type") in ("lora", "dora", None)):
+        config = from_mlx(said_) if mlx else read_config(said_)
+        if mlx:
+            yield _dialect(path, "an adapter of MLX", "convert it to peft's format to serve it elsewhere")
+        yield from _unlisted(path, "LORA", said_) if not mlx else ()
+        modules = [m for case in cases for m in sort_tensors(case.tensors).pairs]
+        yield from adapter_scale.scales(path, config, modules)
+        yield from adapter_scale.loaders(path, said_, config, modules)
         yield Coverage(item=path, outcome=Outcome.COMPLETED)
-        folder = path.rsplit("/", 1)[0] + "/" if "/" in path else ""
-        weights = next((folder + w for w in _WEIGHTS if adapter.file(folder + w)), None)
-        if weights is None:
-            yield _no_weights(adapter, folder)
-            return
-        yield from _weights(composition, config, path, weights, ctx)
-
-
-def _is_part(path: str) -> bool:
-    return path.rsplit("/", 1)[-1] in ("adapter_config.json", *_WEIGHTS, *_PICKLES)
-
-
-def _said(
-    rule: Rule, message: str, remedy: str, *places: Location, severity: Severity | None = None,
-    confidence: Confidence = Confidence.HIGH, **evidence: str,
-) -> Finding:  # fmt: skip
-    return Finding(
-        rule=rule.id,
-        severity=severity or rule.severity,
-        confidence=confidence,
-        basis=Basis.BYTES,
-        message=message,
-        locations=places,
-        remediation=remedy,
-        references=rule.references,
-        evidence=evidence,
-    )
-
-
-def _without_config(adapter: Subject) -> Iterator[Coverage]:
-    found = sorted(f.path for f in adapter.files if f.path.rsplit("/", 1)[-1] == "adapter_config.json")
-    absent = [p for p in found if (entry := adapter.file(p)) and not entry.present]
-    if absent:
-        yield Coverage(item=absent[0], outcome=Outcome.SKIPPED, reason="not downloaded")
-    elif found:
-        reason = f"{len(found)} adapters; audit each folder by itself"
-        yield Coverage(item="adapter_config.json", outcome=Outcome.SKIPPED, reason=reason)
+        for case in cases:
+            yield from _lora(case, config)
+    elif law is not None:
+        yield _dialect(path, f"a {law.type} adapter of peft", "serve it with peft; few other loaders know this type")
+        yield from _unlisted(path, law.type, said_)
+        if law.nested:
+            yield Coverage(item=path, outcome=Outcome.SKIPPED, reason="it loads further adapters, which are subjects of their own")
+        else:
+            yield Coverage(item=path, outcome=Outcome.COMPLETED)
+        for case in cases:
+            yield from _by_law(case, law)
     else:
-        reason = "weights without a configuration: nothing to hold them against"
-        yield Coverage(item="adapter_config.json", outcome=Outcome.SKIPPED, reason=reason)
+        name = _stranger(said_, mlx=mlx)
+        yield _dialect(path, name, "ask the author which library wrote it, or convert it to peft's format")
+        yield Coverage(item=path, outcome=Outcome.SKIPPED, reason=f"{name}: its tensors are not compared with its configuration")
+        for case in cases:
+            yield Coverage(item=case.weights, outcome=Outcome.SKIPPED, reason=f"{name}: no law for its tensors is known")
 
 
-def _others(adapter: Subject, path: str) -> Iterator[Coverage]:
-    for entry in adapter.files:
-        if entry.path != path and entry.path.rsplit("/", 1)[-1] == "adapter_config.json":
-            yield Coverage(item=entry.path, outcome=Outcome.NOT_APPLICABLE, reason="another adapter; a subject of its own")
+def _stranger(said_: Mapping[str, object], *, mlx: bool) -> str:
+    if mlx:
+        return "whole weights of MLX"
+    kind = said_.get("peft_type")
+    if kind is None and ("config" in said_ or "architecture" in said_ or "adapter_config" in said_):
+        return "an adapter of AdapterHub"
+    return f"an adapter of the unknown type {cut(str(kind), 40)}"
 
 
-def _no_weights(adapter: Subject, folder: str) -> Coverage:
-    pickled = next((folder + w for w in _PICKLES if adapter.file(folder + w)), None)
-    if pickled:
-        return Coverage(item=pickled, outcome=Outcome.SKIPPED, reason="weights are a pickle; their shapes are not read")
-    return Coverage(item=f"{folder}adapter_model.safetensors", outcome=Outcome.SKIPPED, reason="a configuration without weights")
+def _dialect(path: str, name: str, remedy: str) -> Fact:
+    return said(DIALECT, f"this is {name}, not LoRA as peft writes it", remedy, Location(path=path, key="peft_type"))
 
 
-def _dialect(path: str, kind: object, said: Mapping[str, object]) -> Iterator[Fact | Coverage]:
-    if isinstance(kind, str) and kind in PEFT_TYPES:
-        name, remedy = f"a {kind} adapter of peft", "measure it; its tensors were not compared with its configuration"
-    elif kind is None and ("lora_parameters" in said or "fine_tune_type" in said):
-        name, remedy = "an adapter of MLX", "convert it to peft's format to have it compared"
-    elif kind is None and ("config" in said or "architecture" in said):
-        name, remedy = "an adapter of AdapterHub", "convert it to peft's format to have it compared"
-    else:
-        name, remedy = f"an adapter of the unknown type {str(kind)[:40]!r}", "ask the author which library wrote it"
-    yield _said(_DIALECT, f"this is {name}, not LoRA as peft writes it", remedy, Location(path=path, key="peft_type"))
-    yield Coverage(item=path, outcome=Outcome.SKIPPED, reason=f"{name}: its tensors are not compared with its configuration")
-
-
-def _claims(composition: Composition) -> Iterator[Fact]:
-    # A folder the asker gave says nothing about what the adapter was made on; its shapes are compared instead.
-    claims = [c for c in composition.description.claims if c.by != "request" or place(c.name) == "hub"]
-    for claim in claims:
-        where = place(claim.name)
-        if where == "hub":
-            continue
-        path, _, key = claim.where.partition("#")
-        what = "is a folder of somebody's machine" if where == "local" else "no repository: a URL, a way out, or letters no Hub has"
-        yield _said(
-            _UNRESOLVED,
-            f"{claim.where or claim.by} names the base {claim.name[:120]!r}, which is {what}",
-            "name the base by its repository; give it with --base until then",
-            Location(path=path or claim.by, key=key or None),
-            severity=Severity.MEDIUM if where == "hostile" else None,
-        )  # fmt: skip
-    if all(c.by == "request" for c in claims) and composition.description.kind == "adapter":
-        yield _said(_UNRESOLVED, "nothing names the base model", "ask the author; give the base with --base until then")
-    named = list({c.name: c for c in claims if place(c.name) == "hub"}.values())
-    for other in named[1:]:
-        if kinship(named[0].name, other.name) == "same" or any(c.by == other.by for c in named if c is not other):
-            continue
-        near = kinship(named[0].name, other.name) == "family"
-        yield _said(
-            _CLAIMS,
-            f"{named[0].where or named[0].by} names the base {named[0].name[:120]!r}, "
-            f"{other.where or other.by} names {other.name[:120]!r}"
-            + ("; same family" if near else "; another family"),
-            "ask the author which one it was trained on",
-            severity=Severity.LOW if near else None,
+def _unlisted(path: str, kind: str, said_: Mapping[str, object]) -> Iterator[Fact]:
+    """Yield the settings no release known here declares; newer and older ones have some, so it is a note."""
+    unknown = sorted(k for k in said_ if k not in fields_of(kind))
+    if unknown:
+        yield said(
+            DIALECT,
+            f"{len(unknown)} settings are of no {kind} configuration known here: {cut(', '.join(unknown[:12]), 300)}",
+            "none needed; another release or library wrote them",
+            Location(path=path, key=unknown[0][:200]),
             confidence=Confidence.MEDIUM,
-        )  # fmt: skip
+        )
 
 
-def _scaling(path: str, config: LoraConfig) -> Iterator[Finding]:
-    """Yield ranks and alphas no honest training run leaves behind."""
-    ranks = {"r": config.rank, **{f"rank_pattern.{k[:80]}": v for k, v in config.rank_pattern.items()}}
-    alphas = {"lora_alpha": config.alpha, **{f"alpha_pattern.{k[:80]}": v for k, v in config.alpha_pattern.items()}}
-    for key, rank in ranks.items():
-        if rank is None or rank <= 0:
-            shown = "no whole number" if rank is None else str(rank)
-            yield _said(_SCALING, f"the rank {key} is {shown}", "ask the author for the right one", Location(path=path, key=key))
-    for key, alpha in alphas.items():
-        if alpha is None or not math.isfinite(alpha) or alpha <= 0:
-            why = "no number" if alpha is None else f"{alpha:g}"
-            effect = "the update is turned round" if alpha is not None and alpha < 0 else "the update has no defined scale"
-            yield _said(
-                _SCALING, f"{key} is {why}: {effect if alpha != 0 else 'the update does nothing'}",
-                "ask the author for the right one", Location(path=path, key=key),
-            )  # fmt: skip
-
-
-def _weights(composition: Composition, config: LoraConfig, path: str, weights: str, ctx: RunContext) -> Iterator[Fact | Coverage]:
-    entry = composition.adapter.file(weights)
-    if entry is None or not entry.present:
-        yield Coverage(item=weights, outcome=Outcome.SKIPPED, reason="not downloaded")
+def _lora(case: _Case, config: LoraConfig) -> Iterator[Fact | Coverage]:
+    own = sort_tensors(case.tensors)
+    if own.kohya and not own.pairs:
+        yield _dialect(case.weights, "a file of kohya's scripts", "convert it to peft's format")
+        yield Coverage(item=case.weights, outcome=Outcome.SKIPPED, reason="kohya's names are not compared with a configuration")
         return
-    header = read_header(composition.adapter, weights, ctx)
-    if header.pointer or (header.problems and not header.tensors):
-        yield Coverage(item=weights, outcome=Outcome.SKIPPED, reason=header.problems[0].message)
-        return
-    own = sort_tensors(header.tensors)
-    if not header.tensors:
-        yield Coverage(item=weights, outcome=Outcome.SKIPPED, reason="holds no tensors")
-        return
-    if own.kohya:
-        yield _said(_DIALECT, "the tensors are named as kohya's scripts do", "convert it to peft's format", Location(path=weights))
-        yield Coverage(item=weights, outcome=Outcome.SKIPPED, reason="kohya's names are not compared with a configuration")
-        return
-    yield from _pairs(weights, config, own)
-    yield from _whole(weights, config, own)
-    unread = yield from _targets(path, weights, config, own)
-    yield Coverage(item=weights, outcome=Outcome.SKIPPED if unread else Outcome.COMPLETED, reason=unread)
-    yield from _base(composition, config, weights, own, ctx)
+    yield from adapter_checks.pairs(case.weights, config, own)
+    yield from adapter_checks.whole(case.weights, config, own.full, own.foreign)
+    modules = {m: some for m, p in own.pairs.items() if (some := p.down or p.up)}
+    unread = yield from adapter_checks.targets(case.path, case.weights, config, modules, (*own.full, *own.beside))
+    yield Coverage(item=case.weights, outcome=Outcome.SKIPPED if unread else Outcome.COMPLETED, reason=unread)
+    yield from base_checks.held(
+        case.composition, case.names, case.weights, widths_of_pairs(own.pairs), own.full, packed=config.packed,
+        transposed=config.fan_in_fan_out, added=added_tokens(case.composition.adapter, case.adapter.folder, case.ctx), ctx=case.ctx,
+    )  # fmt: skip
 
 
-def _pairs(weights: str, config: LoraConfig, tensors: AdapterTensors) -> Iterator[Finding]:
-    count = len(tensors.pairs)
-    broken, ranks = broken_pairs(config, tensors), wrong_ranks(config, tensors)
-    for tensor, what in odd_layers(config, tensors)[:5]:
-        yield _said(
-            _TARGETS, f"{what}; no base is built like that", "ask the author for an intact file",
-            Location(path=weights, tensor=tensor.name), confidence=Confidence.MEDIUM,
+def _by_law(case: _Case, law: Law) -> Iterator[Fact | Coverage]:
+    """Compare an adapter of any other type by the law of that type."""
+    own = sort_by(law, case.tensors)
+    named = case.said.get("target_modules")
+    plain = isinstance(named, str) and named.isidentifier()  # Adaption prompts name one module, where others give a pattern
+    config = read_config({**case.said, "target_modules": [named]} if plain and not law.rank else case.said)
+    ranks = {m: config.rank_of(m) for m in own.modules} if law.rank == "r" else {}
+    for what, group in _grouped(breaks(law, own, case.said, ranks)).items():
+        yield said(
+            _BROKEN[what],
+            f"{len(group)} laws of a {law.type} adapter do not hold; first: {cut(group[0].words, 300)}",
+            _SAME,
+            *(Location(path=case.weights, tensor=b.tensor or None) for b in group[:5]),
+        )
+    rest = sort_tensors(own.rest)
+    if not own.modules and not own.shared and own.rest:
+        yield said(
+            FOREIGN, f"no tensor of {len(own.rest)} is one of a {law.type} adapter, first {cut(own.rest[0].name)}", _SAME,
+            Location(path=case.weights, tensor=own.rest[0].name[:300]),
         )  # fmt: skip
-    if broken:
-        yield _said(
-            _PAIR, f"{len(broken)} of {count} updates are broken; first: {broken[0][1]}",
-            "ask the author for an intact file", *(Location(path=weights, tensor=t.name) for t, _ in broken[:5]),
-        )  # fmt: skip
-    if ranks:
-        first, found, expected = ranks[0]
-        yield _said(
-            _RANK,
-            f"{len(ranks)} of {count} updates have another rank than the configuration says; "
-            f"first: {first.name} has {found}, expected {expected}",
-            "ask the author for configuration and weights of the same training run",
-            *(Location(path=weights, tensor=t.name) for t, _, _ in ranks[:5]), found=str(found), expected=str(expected),
-        )  # fmt: skip
+    halves = [t for p in rest.pairs.values() for t in (p.down, p.up) if t]
+    foreign = (*rest.foreign, *halves) if own.modules or own.shared else ()
+    yield from adapter_checks.whole(case.weights, config, rest.full, foreign)
+    modules = {m: next(iter(o.parts.values())) for m, o in own.modules.items()}
+    beside = (*rest.full, *rest.beside)
+    unread = ""
+    if "target_modules" in case.said:
+        unread = yield from adapter_checks.targets(case.path, case.weights, config, modules, beside)
+    yield Coverage(item=case.weights, outcome=Outcome.SKIPPED if unread else Outcome.COMPLETED, reason=unread)
+    widths = {m: w for m, w in widths_of_parts(own.modules).items() if w.into or w.out}
+    yield from base_checks.held(
+        case.composition, case.names, case.weights, widths, rest.full, packed=not widths,
+        transposed=config.fan_in_fan_out, added=0, ctx=case.ctx,
+    )  # fmt: skip
 
 
-def _whole(weights: str, config: LoraConfig, tensors: AdapterTensors) -> Iterator[Finding]:
-    undeclared: list[Tensor] = []
-    for module, own in tensors.full.items():
-        why = declared_full(config, module, own)
-        if why is None:
-            undeclared.extend(own)
-            continue
-        yield _said(
-            _FULL, f"whole weights of {module} are shipped; {why}", "none needed if the card says so",
-            *(Location(path=weights, tensor=t.name) for t in own[:5]), severity=Severity.LOW,
-        )  # fmt: skip
-    if undeclared:
-        yield _said(
-            _FULL,
-            f"{len(undeclared)} whole weights are shipped that the configuration does not declare, first {undeclared[0].name} "
-            f"{list(undeclared[0].shape)}; they replace what the base holds there",
-            "ask the author why; load only the declared updates",
-            *(Location(path=weights, tensor=t.name) for t in undeclared[:5]),
-        )  # fmt: skip
-    if tensors.foreign:
-        yield _said(
-            _FOREIGN, f"{len(tensors.foreign)} tensors are of no kind peft writes, first {tensors.foreign[0].name[:120]!r}",
-            "ask the author which tool wrote them", *(Location(path=weights, tensor=t.name[:300]) for t in tensors.foreign[:5]),
-        )  # fmt: skip
+def _grouped(found: list[Break]) -> dict[str, list[Break]]:
+    groups: dict[str, list[Break]] = {}
+    for item in found:
+        groups.setdefault(item.what, []).append(item)
+    return groups
 
 
-def _targets(path: str, weights: str, config: LoraConfig, tensors: AdapterTensors) -> Generator[Finding, None, str]:
-    """Yield what targets and tensors do not agree on; return why they could not be compared, if so."""
-    if config.parameters:
-        return ""
-    try:
-        beside = [m for m in tensors.pairs if not config.targeted(m)]
-    except UnreadablePatternError as error:
-        return f"target_modules is a pattern that is not read ({error})"
-    if beside:
-        yield _said(
-            _TARGETS, f"{len(beside)} of {len(tensors.pairs)} updated modules are no declared target, first {beside[0]}",
-            "ask the author for configuration and weights of the same training run",
-            *(Location(path=weights, tensor=p.name) for m in beside[:5] if (p := tensors.pairs[m].down or tensors.pairs[m].up)),
-        )  # fmt: skip
-    here = (*tensors.pairs, *tensors.full)
-    unmet = [t for t in config.targets if not any(m == t or m.endswith(f".{t}") for m in here)]
-    if unmet and tensors.pairs:
-        yield _said(
-            _TARGETS, f"the configuration names target modules without tensors: {', '.join(unmet[:8])}",
-            "ask the author; harmless if the base has no such modules", Location(path=path, key="target_modules"),
-            severity=Severity.LOW, confidence=Confidence.MEDIUM,
-        )  # fmt: skip
-    return ""
-
-
-def _base(
-    composition: Composition, config: LoraConfig, weights: str, tensors: AdapterTensors, ctx: RunContext
-) -> Iterator[Fact | Coverage]:
-    base = composition.base
-    if base is None:
-        yield Coverage(item="base", outcome=Outcome.SKIPPED, reason=f"base unknown: {composition.base_reason or 'none was found'}")
-        return
-    shapes = _shapes(base, ctx)
-    if isinstance(shapes, str):
-        yield Coverage(item="base", outcome=Outcome.SKIPPED, reason=shapes)
-        return
-    if config.packed:
-        yield Coverage(item="base", outcome=Outcome.SKIPPED, reason="a LoRA variant whose shapes follow other laws")
-        return
-    wrong = misfits(tensors.pairs, shapes, transposed=config.fan_in_fan_out)
-    if wrong:
-        yield _said(
-            _MISMATCH,
-            f"{len(wrong)} of {len(tensors.pairs)} updates of {weights} cannot belong to {base.name} ({shapes.where}); "
-            f"first: {wrong[0].module} has {wrong[0].what}",
-            "find the base it was trained on, and give it with --base",
-            *(Location(path=weights, tensor=w.tensor) for w in wrong[:5]),
-            base=str(base), read=shapes.where,
-        )  # fmt: skip
-    packed = "the base is quantized: names and layers were compared, widths could not be"
-    yield Coverage(
-        item="base", outcome=Outcome.PARTIAL if shapes.packed else Outcome.COMPLETED, reason=packed if shapes.packed else ""
+def _unconfigured(case: _Case) -> Iterator[Fact | Coverage]:
+    """Compare the halves of an adapter that has no configuration: kohya, diffusers, or one that lost it."""
+    own = sort_tensors(case.tensors)
+    name = "a file of kohya's scripts" if own.kohya else "a file of diffusers" if "pytorch_lora" in case.weights else ""
+    if name:
+        yield _dialect(case.weights, name, "convert it to peft's format to have it compared with a configuration")
+    config = LoraConfig(rank=None, alpha=1.0, all_linear=True, some_layers=True)
+    for finding in adapter_checks.pairs(case.weights, config, own):
+        yield finding.model_copy(update={"severity": Severity.MEDIUM}) if finding.severity.rank > 2 else finding
+    reason = (
+        "no configuration: only the halves were compared with each other"
+        if own.pairs
+        else "no configuration, and no tensor of LoRA"
     )
-
-
-def _shapes(base: Subject, ctx: RunContext) -> BaseShapes | str:
-    """Return what is known of the base's shapes, or why nothing is."""
-    entry = base.file("config.json")
-    said = read_json(base, "config.json", ctx).mapping if entry and entry.present else {}
-    files = [f for f in base.files if f.path.endswith(".safetensors") and "/" not in f.path and not _is_part(f.path)]
-    if files and all(f.present for f in files):
-        headers = [read_header(base, f.path, ctx) for f in files]
-        tensors = [t for h in headers for t in h.tensors]
-        if tensors and not any(h.pointer for h in headers):
-            return from_headers(tensors, said, f"{len(files)} safetensors files" if len(files) > 1 else files[0].path)
-    shapes = from_config(said)
-    return shapes or "neither weights nor a configuration of the base can be read here"
+    yield Coverage(item=case.weights, outcome=Outcome.PARTIAL if own.pairs else Outcome.SKIPPED, reason=reason)
 
 
 PLUGIN = AdapterConfig()

@@ -12,20 +12,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from scanners._formats.patterns import UnreadablePatternError, full_match
 from scanners._formats.safetensors import Tensor
 
-#: Every type peft 0.21.2 knows.
-PEFT_TYPES = frozenset({
-    "ADALORA", "ADAMSS", "ADAPTION_PROMPT", "BEFT", "BOFT", "C3A", "CARTRIDGE", "CPT", "DEFT", "DELORA", "FOURIERFT",
-    "FROD", "GLORA", "GRALORA", "HIRA", "HRA", "IA3", "LILY", "LN_TUNING", "LOHA", "LOKR", "LORA", "MISS",
-    "MULTITASK_PROMPT_TUNING", "OFT", "OSF", "PEANUT", "POLY", "PREFIX_TUNING", "PROMPT_TUNING", "PSOFT", "PVERA",
-    "P_TUNING", "RANDLORA", "ROAD", "SHADOW", "SHIRA", "SUPERTUNING", "TINYLORA", "TRAINABLE_TOKENS", "UNILORA",
-    "VBLORA", "VERA", "WAVEFT", "XLORA",
-})  # fmt: skip
 PREFIX = "base_model.model."
 _PART = re.compile(r"\A(?P<module>.*)\.(?P<part>lora_(?:embedding_)?[AB])(?P<tail>(?:\.\w+)*?)(?:\.(?P<kind>weight|bias))?\Z")
 _LAYER = re.compile(r"\A(?P<stem>(?:.*?\.)??(?P<index>\d{1,6}))\.(?P<rest>.+)\Z")
@@ -34,7 +26,13 @@ _OTHER = re.compile(
 )
 _FULL = re.compile(r"\A(?P<module>.*?)(\.modules_to_save(\.\w+)?|\.original_module|\.base_layer)?\.(weight|bias)\Z")
 _LONGEST_NAME = 500
+#: No base has a module this wide.
+LARGEST_RANK = 1 << 20
 _KOHYA = re.compile(r"\Alora_(unet|te\d?|transformer)_|\.(lora_down|lora_up)\.weight\Z")
+#: Names of mlx-lm: A is (d_in, r), B is (r, d_out).
+_MLX = re.compile(r"\A([\w.]{1,400})\.lora_([ab])\Z")
+#: Older names of diffusers, and those of kohya's scripts.
+_OTHER_LORA = re.compile(r"\A(.+?)(?:\.lora[._]|_lora\.)(down|up)\.weight\Z")
 _HEADS = ("score", "classifier", "pre_classifier", "qa_outputs", "classification_head", "out_proj", "pooler", "v_head", "summary")
 _HEAD_TASKS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
 
@@ -59,6 +57,10 @@ class LoraConfig:
         some_layers: Whether only some layers are adapted, by intent.
         bias: ``none``, ``all`` or ``lora_only``.
         task: ``task_type``.
+        layers: ``layers_to_transform``; empty: all.
+        excluded: ``exclude_modules``, given as names.
+        dora: Whether every update has a magnitude beside it.
+        token_rows: How many rows of the vocabulary each entry of ``trainable_token_indices`` trains.
     """
 
     rank: int | None
@@ -76,6 +78,10 @@ class LoraConfig:
     some_layers: bool = False
     bias: str = "none"
     task: str = ""
+    layers: tuple[int, ...] = ()
+    excluded: tuple[str, ...] = ()
+    dora: bool = False
+    token_rows: tuple[int, ...] = ()
 
     def rank_of(self, module: str) -> int | None:
         """Return the rank a module should have."""
@@ -94,7 +100,7 @@ class LoraConfig:
             arXiv:2106.09685, section 4.1; arXiv:2312.03732, equation 4.
         """
         rank, alpha = self.rank_of(module), self.alpha_of(module)
-        if rank is None or alpha is None or rank <= 0:
+        if rank is None or alpha is None or not 0 < rank <= LARGEST_RANK:
             return None
         return alpha / (math.sqrt(rank) if self.rslora else rank)
 
@@ -129,12 +135,14 @@ class AdapterTensors:
         full: Whole weights by module: heads, saved modules, embeddings, biases.
         foreign: Tensors of no kind PEFT writes for LoRA.
         kohya: Whether the names are those of kohya's scripts.
+        beside: DoRA's magnitudes and trained rows of the vocabulary, by module.
     """
 
     pairs: Mapping[str, Pair]
     full: Mapping[str, tuple[Tensor, ...]]
     foreign: tuple[Tensor, ...]
     kohya: bool
+    beside: Mapping[str, list[Tensor]] = field(default_factory=dict)
 
 
 def read_config(said: Mapping[str, object]) -> LoraConfig:
@@ -161,15 +169,38 @@ def read_config(said: Mapping[str, object]) -> LoraConfig:
         some_layers=any(said.get(k) is not None for k in ("layers_to_transform", "layers_pattern", "exclude_modules")),
         bias=str(said.get("bias", "none")),
         task=str(said.get("task_type") or ""),
+        layers=_counts(said.get("layers_to_transform")),
+        excluded=_names(said.get("exclude_modules")),
+        dora=said.get("use_dora") is True,
+        token_rows=_token_rows(said.get("trainable_token_indices")),
     )
+
+
+def from_mlx(said: Mapping[str, object]) -> LoraConfig:
+    """Return the configuration MLX writes, in the same terms; its ``scale`` is applied as it stands, so α = scale · r.
+
+    Args:
+        said: The parsed ``adapter_config.json`` of mlx-lm.
+
+    Source:
+        mlx-lm, ``tuner/lora.py`` and ``tuner/utils.py``.
+    """
+    inner = _mapping(said.get("lora_parameters"))
+    rank, scale = _whole(inner.get("rank")), _number(inner.get("scale"))
+    keys = _names(inner.get("keys"))
+    alpha = scale * rank if rank is not None and scale is not None else 1.0 if scale is None and "scale" not in inner else None
+    return LoraConfig(rank=rank, alpha=alpha, targets=keys, all_linear=not keys, dora=said.get("fine_tune_type") == "dora")
 
 
 def sort_tensors(tensors: Iterable[Tensor]) -> AdapterTensors:
     """Return what each tensor of an adapter is, by its name."""
     pairs: dict[str, Pair] = {}
     full: dict[str, tuple[Tensor, ...]] = {}
+    beside: dict[str, list[Tensor]] = {}
     foreign, kohya = [], False
     for tensor in tensors:
+        kohya = kohya or (len(tensor.name) <= _LONGEST_NAME and _KOHYA.search(tensor.name) is not None)
+        tensor = _as_peft(tensor)
         name = tensor.name.removeprefix(PREFIX)
         if len(name) > _LONGEST_NAME:
             foreign.append(tensor)
@@ -182,16 +213,22 @@ def sort_tensors(tensors: Iterable[Tensor]) -> AdapterTensors:
                 pair.down = tensor
             else:
                 pair.up = tensor
-        elif _OTHER.search(name):
-            continue
-        elif _KOHYA.search(name):
-            kohya = True
-            foreign.append(tensor)
+        elif match := _OTHER.search(name):
+            beside.setdefault(name[: match.start()].removesuffix(".base_layer"), []).append(tensor)
         elif tensor.name.startswith(PREFIX) and (match := _FULL.match(name)):
             full[match["module"]] = (*full.get(match["module"], ()), tensor)
         else:
             foreign.append(tensor)
-    return AdapterTensors(pairs=pairs, full=full, foreign=tuple(foreign), kohya=kohya)
+    return AdapterTensors(pairs=pairs, full=full, foreign=tuple(foreign), kohya=kohya, beside=beside)
+
+
+def _as_peft(tensor: Tensor) -> Tensor:
+    """Return a tensor of MLX, diffusers or kohya under PEFT's name and in its orientation; any other as it is."""
+    if match := _MLX.match(tensor.name):
+        return replace(tensor, name=f"{match[1]}.lora_{match[2].upper()}.weight", shape=tensor.shape[::-1])
+    if len(tensor.name) <= _LONGEST_NAME and (match := _OTHER_LORA.match(tensor.name)):
+        return replace(tensor, name=f"{match[1]}.lora_{'A' if match[2] == 'down' else 'B'}.weight")
+    return tensor
 
 
 def broken_pairs(config: LoraConfig, tensors: AdapterTensors) -> list[tuple[Tensor, str]]:
@@ -296,6 +333,16 @@ def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if isinstance(value, float) or abs(value) < 10**300 else math.inf
+
+
+def _counts(value: object) -> tuple[int, ...]:
+    values = value if isinstance(value, list) else [value]
+    return tuple(dict.fromkeys(n for v in values[:10_000] if (n := _whole(v)) is not None))
+
+
+def _token_rows(value: object) -> tuple[int, ...]:
+    groups = value.values() if isinstance(value, dict) else [value]
+    return tuple(len(g) for g in groups if isinstance(g, list) and g)
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -11,6 +11,11 @@ from typing import Literal
 _NOISE = re.compile(
     r"(?:\A|[-_.])(instruct|it|chat|base|hf|bnb|4bit|8bit|unsloth|gptq|awq|int4|int8|fp8|gguf|bf16|fp16|dynamic|quantized|v\d+(\.\d+)*)(?=\Z|[-_.])"
 )
+#: What may follow family and size without meaning other weights' shapes.
+_TAIL = re.compile(
+    r"[-_.](instruct|it|chat|base|hf|bnb|4bit|8bit|bit|unsloth|gptq|awq|int4|int8|fp8|gguf|bf16|fp16|dynamic|quantized|mlx|pt|"
+    r"v\d{1,2}(\.\d{1,2})?|2[3-6](0\d|1[0-2])|deduped|preview|qat|q4_0|unquantized)\Z"
+)
 _SIZE = re.compile(r"(?:\A|[-_.])(\d+x)?\d+(\.\d+)?[bmk](?=\Z|[-_.])")
 _FAMILY = re.compile(r"([a-z]+)[-_. ]?(\d+(?:\.\d+)?)?")
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?\Z", re.ASCII)
@@ -49,8 +54,23 @@ def kinship(first: str, second: str) -> Kinship:
     return "family" if _family(one) == _family(two) else "other"
 
 
+def core(name: str) -> str:
+    """Return a base's name without owner, tuning, version of the release and storage format: family and size."""
+    bare = re.sub(r"\A(?:meta-|hf-)(?=llama)", "", _bare(name)[:200])
+    last = ""
+    while bare != last:
+        last, bare = bare, _TAIL.sub("", bare)
+    return bare
+
+
+def cached_revision(name: str) -> tuple[str, str] | None:
+    """Return repository and commit if a path is that of a Hub cache, which tells both; else None."""
+    match = re.search(r"models--([\w.-]+?)--([\w.-]+?)(?:[\\/]snapshots[\\/]([0-9a-f]{40}))?(?:[\\/]|\Z)", name, re.ASCII)
+    return (f"{match[1]}/{match[2]}", match[3] or "") if match else None
+
+
 def _bare(name: str) -> str:
-    return name.rstrip("/").rsplit("/", 1)[-1].lower()
+    return name.rstrip("/").rsplit("/", 1)[-1].lower().removeprefix("meta-")
 
 
 def _stored(name: str) -> str:

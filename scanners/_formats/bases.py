@@ -11,8 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 from scanners._formats.adapters import Pair
+from scanners._formats.peft_laws import Owned
 from scanners._formats.safetensors import Tensor
 
 _LAYER = re.compile(r"(?:\A|\.)(?P<index>\d+)\.(?P<rest>.+)\Z")
@@ -39,6 +41,21 @@ class BaseShapes:
     packed: bool
     layers: int | None
     where: str
+
+
+@dataclass(frozen=True)
+class Width:
+    """How wide an adapter takes a module to be; None: it does not say.
+
+    Attributes:
+        into: Inputs.
+        out: Outputs.
+        tensor: Where that was read.
+    """
+
+    into: int | None
+    out: int | None
+    tensor: str
 
 
 @dataclass(frozen=True)
@@ -98,26 +115,41 @@ def from_config(config: Mapping[str, object]) -> BaseShapes | None:
     return BaseShapes(modules=modules, kinds={}, packed=False, layers=layers, where="config.json")
 
 
-def misfits(pairs: Mapping[str, Pair], base: BaseShapes, *, transposed: bool) -> list[Misfit]:
+def widths_of_pairs(pairs: Mapping[str, Pair]) -> dict[str, Width]:
+    """Return the widths of LoRA's pairs; embeddings, whose laws differ, are left out."""
+    found = {}
+    for module, pair in pairs.items():
+        some = pair.down or pair.up
+        if some is not None and not pair.embedding:
+            into = pair.down.shape[1] if pair.down and len(pair.down.shape) > 1 else None
+            found[module] = Width(into, pair.up.shape[0] if pair.up and pair.up.shape else None, some.name)
+    return found
+
+
+def widths_of_parts(modules: Mapping[str, Owned]) -> dict[str, Width]:
+    """Return the widths that the laws of another type found."""
+    return {
+        m: Width(o.sizes.get("in"), o.sizes.get("out"), next(iter(o.parts.values())).name) for m, o in modules.items() if o.parts
+    }
+
+
+def misfits(widths: Mapping[str, Width], base: BaseShapes, *, transposed: bool) -> list[Misfit]:
     """Return the modules that cannot belong to a base.
 
     Args:
-        pairs: The adapter's update halves by module.
+        widths: The adapter's modules, as wide as it takes them to be.
         base: Shapes of the base.
         transposed: The base stores (d_in, d_out), as GPT-2's Conv1D does.
     """
     found = []
-    for module, pair in pairs.items():
-        tensor = pair.down or pair.up
-        if tensor is None or pair.embedding:
-            continue
-        what = _misfit(module, pair, base, transposed)
+    for module, width in widths.items():
+        what = _misfit(module, width, base, transposed)
         if what:
-            found.append(Misfit(module, tensor.name, what))
+            found.append(Misfit(module, width.tensor, what))
     return found
 
 
-def _misfit(module: str, pair: Pair, base: BaseShapes, transposed: bool) -> str | None:
+def _misfit(module: str, width: Width, base: BaseShapes, transposed: bool) -> str | None:
     if not base.kinds and _OTHER_TOWER.search(module):
         return None
     match = _LAYER.search(module)
@@ -132,11 +164,13 @@ def _misfit(module: str, pair: Pair, base: BaseShapes, transposed: bool) -> str 
         return "a module the base does not have"
     if base.packed:
         return None
-    into = pair.down.shape[1] if pair.down and len(pair.down.shape) > 1 else None
-    out = pair.up.shape[0] if pair.up and pair.up.shape else None
+    into, out = width.into, width.out
+    if into is None and out is None:
+        return None
     for shape in shapes:
         rows, columns = (shape[1], shape[0]) if transposed else (shape[0], shape[1])
-        if (into in (None, columns) or columns == _ANY) and (out in (None, rows) or rows == _ANY):
+        unrolled = prod(shape[1:])  # some types flatten a convolution's kernel into its inputs
+        if (into in (None, columns, unrolled) or columns == _ANY) and (out in (None, rows) or rows == _ANY):
             return None
     rows, columns = (shapes[0][1], shapes[0][0]) if transposed else (shapes[0][0], shapes[0][1])
     return f"{_wide(into)} inputs and {_wide(out)} outputs, where the base has {_wide(columns)} and {_wide(rows)}"

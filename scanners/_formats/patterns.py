@@ -6,12 +6,13 @@ quadratic in a module's name.
 
 Source:
     K. Thompson, Regular Expression Search Algorithm, CACM 11(6), 1968; Python ``re`` syntax, the part without
-    references, look-around and counted repeats.
+    references, look-behind, look-ahead inside look-ahead, and more than one counted repeat.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,19 @@ from functools import lru_cache
 _LONGEST_PATTERN = 4_000
 _LONGEST_TEXT = 500
 _DEEPEST = 20
+_MOST_COUNTED = 32
+
+#: Characters looked at for one name; honest patterns need some thousands.
+_MOST_STEPS = 100_000
+
+
+class _Spent(threading.local):
+    """What the match that is running has cost so far."""
+
+    steps = 0
+
+
+_spent = _Spent()
 
 #: Positions reachable from positions.
 _Step = Callable[[str, frozenset[int]], frozenset[int]]
@@ -40,7 +54,9 @@ def full_match(pattern: str, text: str) -> bool:
     """
     if len(text) > _LONGEST_TEXT:
         raise UnreadablePatternError("the name is too long")
-    return len(text) in _compiled(pattern)(text, frozenset((0,)))
+    step = _compiled(pattern)
+    _spent.steps = 0
+    return len(text) in step(text, frozenset((0,)))
 
 
 @lru_cache(maxsize=256)
@@ -60,6 +76,8 @@ class _Reader:
 
     pattern: str
     at: int = 0
+    looking: bool = False
+    nested_counts: int = 0
 
     def peek(self) -> str:
         return self.pattern[self.at : self.at + 1]
@@ -99,18 +117,55 @@ class _Reader:
                 self.at += 1
             step = _optional(step) if kind == "?" else _many(step, at_least_one=kind == "+")
         if self.peek() == "{":
-            raise UnreadablePatternError("counted repeats are not read")
+            step = self.counted(step)
         return step
+
+    def counted(self, step: _Step) -> _Step:
+        """Read ``{m}``, ``{m,}`` or ``{m,n}`` after a step; not one inside another, whose counts would multiply."""
+        end = self.pattern.find("}", self.at)
+        match = re.fullmatch(r"(\d{1,2})(,?)(\d{0,2})", self.pattern[self.at + 1 : end]) if end > 0 else None
+        if match is None or self.nested_counts:
+            raise UnreadablePatternError("this counted repeat is not read")
+        self.at, self.nested_counts = end + 1, self.nested_counts + 1
+        if self.peek() in ("?", "+"):
+            self.at += 1
+        least = int(match[1])
+        most = int(match[3]) if match[3] else least
+        if most < least or most > _MOST_COUNTED:
+            raise UnreadablePatternError("this counted repeat is not read")
+        rest = _many(step, at_least_one=False) if match[2] and not match[3] else None
+
+        def run(text: str, starts: frozenset[int]) -> frozenset[int]:
+            for _ in range(least):
+                starts = step(text, starts)
+            if rest is not None:
+                return rest(text, starts)
+            reached = starts
+            for _ in range(most - least):
+                starts = step(text, starts)
+                reached |= starts
+            return reached
+
+        return run
 
     def one(self, depth: int) -> _Step:
         character = self.take()
         match character:
             case "(":
+                ahead = ""
                 if self.peek() == "?":
                     self.at += 1
-                    if self.take() != ":":
-                        raise UnreadablePatternError("look-around and references are not read")
+                    kind = self.take()
+                    if kind == "P" and (name := re.compile(r"<\w{1,60}>").match(self.pattern, self.at)):
+                        self.at = name.end()
+                    elif kind in ("=", "!") and not self.looking:
+                        ahead, self.looking = kind, True
+                    elif kind != ":":
+                        raise UnreadablePatternError("this look-around or reference is not read")
                 step = self.either(depth + 1)
+                if ahead:
+                    self.looking = False
+                    step = _ahead(step, wanted=ahead == "=")
                 if self.take() != ")":
                     raise UnreadablePatternError("a bracket is not closed")
                 return step
@@ -122,6 +177,9 @@ class _Reader:
                 return _single(lambda _: True)
             case "[":
                 return _single(self.one_of())
+            case "\\" if self.peek() in ("Z", "A"):
+                first = self.take() == "A"
+                return lambda t, s: s & {0 if first else len(t)}
             case "\\":
                 return _single(_escaped(self.take()))
             case "*" | "+" | "?" | "{" | ")":
@@ -143,7 +201,13 @@ class _Reader:
 
 
 def _single(test: Callable[[str], bool]) -> _Step:
-    return lambda text, starts: frozenset(s + 1 for s in starts if s < len(text) and test(text[s]))
+    def run(text: str, starts: frozenset[int]) -> frozenset[int]:
+        _spent.steps += len(starts) + 1
+        if _spent.steps > _MOST_STEPS:
+            raise UnreadablePatternError("it takes too many steps")
+        return frozenset(s + 1 for s in starts if s < len(text) and test(text[s]))
+
+    return run
 
 
 def _escaped(character: str) -> Callable[[str], bool]:
@@ -164,6 +228,11 @@ def _escaped(character: str) -> Callable[[str], bool]:
 
 def _optional(step: _Step) -> _Step:
     return lambda text, starts: starts | step(text, starts)
+
+
+def _ahead(step: _Step, *, wanted: bool) -> _Step:
+    """Return a step that stays where it is if what follows does, or does not, match."""
+    return lambda text, starts: frozenset(s for s in starts if bool(step(text, frozenset((s,)))) == wanted)
 
 
 def _many(step: _Step, *, at_least_one: bool) -> _Step:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from governance.context import RunContext
 from governance.evidence import Coverage, Finding
-from scanners._formats.adapters import PEFT_TYPES, read_config, sort_tensors
+from scanners._formats.adapters import read_config, sort_tensors
 from scanners._formats.base_names import kinship, place
 from scanners._formats.patterns import UnreadablePatternError, full_match
+from scanners._formats.peft_laws import known_types
 from scanners._formats.safetensors import Tensor
 from scanners.adapter_config import PLUGIN
 from tests.builders_adapters import composition
@@ -118,7 +119,7 @@ def test_names_of_tensors_tell_what_they_are() -> None:
     assert found.kohya
 
 
-@pytest.mark.parametrize("kind", sorted(PEFT_TYPES - {"LORA"}))
+@pytest.mark.parametrize("kind", sorted(known_types() - {"LORA"}))
 def test_every_other_type_is_named_and_not_passed_over(kind: str, ctx: RunContext) -> None:
     said = scan({"adapter_config.json": {"peft_type": kind, "base_model_name_or_path": "acme/base"}}, ctx)
     assert [f.rule for f in said if isinstance(f, Finding)] == ["adapter-dialect"]
