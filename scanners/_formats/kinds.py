@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from scanners._formats.documents import is_lfs_pointer
+from scanners._formats.graph_kinds import is_hdf5, is_map, recognise
 from scanners._formats.kind_table import fits
 from scanners._formats.pickle_names import grade
 from scanners._formats.pickles import walk
@@ -46,8 +47,15 @@ _MAGIC = (
     (b"\x1aE\xdf\xa3", "media"),
     (b"%PDF", "pdf"),
     (b"wOF2", "font"),
+    (b"ptrt", "tensorrt"),
+    (b"ftrt", "tensorrt"),
+    (b"RDX", "rdata"),
+    (b"RDA", "rdata"),
+    (b"X\n\x00\x00\x00", "rdata"),
     (b"\x00\x01\x00\x00\x00", "font"),
 )
+#: The end of a sorted table, as the index of a TensorFlow checkpoint is one.
+_TABLE_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 #: Mach-O, thin and fat, and Python bytecode of 3.8 and later.
 _NATIVE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce", b"\x00asm")
 
@@ -76,7 +84,7 @@ def kind_at(stream: BinaryIO, size: int, name: str) -> Kind:
         name: Its path, only compared with the content.
     """
     found = kind_in(stream, size)
-    also = "zip" if found not in _ZIPS and is_zip(stream, size) else None
+    also = "zip" if found not in _ZIPS and is_zip(stream, size) else "hdf5" if found != "hdf5" and is_hdf5(stream, size) else None
     return Kind(found, fits(found, PurePosixPath(name).suffix.lower()), also)
 
 
@@ -104,13 +112,30 @@ def kind_in(stream: BinaryIO, size: int) -> str:
         return "image" if head[8:12] == b"WEBP" else "media"
     if head[4:8] == b"ftyp":
         return "media"
+    if head[4:8] == b"TFL3":
+        return "tflite"
     if head[257:262] == b"ustar" or _is_old_tar(head):
         return "tar"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_kind(stream)
     if is_pickle(head, whole=len(head) == size):
         return "pickle"
-    return _packed_kind(head) or _text_kind(head, size) or ("zip" if is_zip(stream, size) else "unknown")
+    return _graph_kind(stream, head, size) or _packed_kind(head) or _text_kind(head, size) or _tail_kind(stream, size)
+
+
+def _graph_kind(stream: BinaryIO, head: bytes, size: int) -> str | None:
+    """Return the kind of a model without a magic: a known protocol buffer by its structure, or a msgpack map."""
+    return next(iter(recognise(stream, size)), None) or ("msgpack" if is_map(head) else None)
+
+
+def _tail_kind(stream: BinaryIO, size: int) -> str:
+    """Return the kind of content that is known by its end, or by what lies at a place further on."""
+    if is_zip(stream, size):
+        return "zip"
+    stream.seek(max(0, size - 8))
+    if stream.read(8) == _TABLE_END:
+        return "tf-index"
+    return "hdf5" if is_hdf5(stream, size) else "unknown"
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
@@ -152,7 +177,10 @@ def _zip_kind(stream: BinaryIO) -> str:
         return "torchscript"
     if "data.pkl" in last:
         return "torch-zip"
-    return "keras" if {"config.json", "metadata.json"} <= set(names) else "zip"
+    if "archive_format" in last and any("/models/" in f"/{n}" for n in names):
+        return "torch-export"
+    weights = "metadata.json" in names or any(n.endswith(".weights.h5") for n in names)
+    return "keras" if "config.json" in names and weights else "zip"
 
 
 def is_pickle(head: bytes, *, whole: bool = False) -> bool:
