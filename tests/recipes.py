@@ -2,7 +2,8 @@
 
 A recipe is text, bytes in hexadecimal (``hex``), JSON (``json``), pickle opcodes by name (``pickle``), an archive of recipes
 (``zip``, ``torch``, ``tar``), a compressed recipe (``gzip``, ``bz2``, ``xz``, ``zlib``), a safetensors file (``tensors`` or a
-``header`` of the case's own), an array file (``npy``), or a change to another recipe (``join``, ``cut``, ``repeat``, ``patch``).
+``header`` of the case's own), an array file (``npy``), graph formats (``protobuf``, ``hdf5``,
+``msgpack``, ``tflite``, see ``recipes_graphs``), or a change to another recipe (``join``, ``cut``, ``repeat``, ``patch``).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from governance.context import RunContext
 from governance.subject import Composition
-from tests import builders_adapters
+from tests import builders_adapters, recipes_graphs
 
 _OPCODES = {op.name: op for op in pickletools.opcodes}
 _NUMBERS = {"uint1": "<B", "uint2": "<H", "int4": "<i", "uint4": "<I", "uint8": "<Q", "float8": ">d"}
@@ -175,4 +176,8 @@ _COOKS: Mapping[str, Callable[..., bytes]] = {
     "npy": npy,
     "join": lambda parts: b"".join(map(cook, parts)),
     "tensors": builders_adapters.safetensors,
+    "protobuf": lambda fields: recipes_graphs.protobuf(fields, cook),
+    "hdf5": lambda parts: recipes_graphs.hdf5(parts, cook),
+    "msgpack": lambda value: recipes_graphs.msgpack(value, cook),
+    "tflite": recipes_graphs.tflite,
 }

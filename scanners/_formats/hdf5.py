@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from governance.context import Limits
 from governance.evidence import Severity
 from scanners._formats.kinds import is_pickle
@@ -173,12 +175,11 @@ class _Visit:
             self._value(name, self._read(attribute, kind))
 
     def _read(self, attribute: Any, kind: Any) -> bytes:
-        import numpy as np
-
+        value: object
         if kind.get_class() == self._h5.h5t.STRING and kind.is_variable_str():
-            held = np.empty((), dtype=object)
-            attribute.read(held)
-            value = held[()]
+            text = np.empty((), dtype=object)
+            attribute.read(text)
+            value = text[()]
         else:
             held = np.empty((), dtype=f"V{kind.get_size()}")
             attribute.read(held, mtype=kind)

@@ -102,7 +102,7 @@ def _class(value: Mapping[str, object], name: str, restored: bool) -> Iterator[R
     labels = {name, *([registered] if isinstance(registered, str) else [])}
     last = {label.rsplit(">", 1)[-1].rsplit(".", 1)[-1] for label in labels}
     if any(label.lower() in _LAMBDA for label in last) or (isinstance(module, str) and module.endswith("lambda_layer")):
-        yield _function(config)
+        yield _lambda("it restores Python code of its own") if name == "__lambda__" else _function(config)
         return
     for label in last & set(_HOLDERS):
         yield _import(f"the layer {label}: {_HOLDERS[label]}", Severity.CRITICAL)
@@ -116,7 +116,7 @@ def _class(value: Mapping[str, object], name: str, restored: bool) -> Iterator[R
             yield from _module(str(config["module"]), str(config.get("function_name", "")), True)
     elif module is not None and not isinstance(module, str):
         yield _import("a module name is no text", Severity.HIGH)
-    elif not restored and not _known(name) and name != "function":
+    elif not restored and not _known(name.removeprefix("Custom>")) and name not in _SPECIAL and name != "function":
         if not name.replace(">", "").isidentifier():
             yield _import(f"the class {name[:80]!a} is a path to import, not a class of Keras", Severity.CRITICAL)
         else:
@@ -154,7 +154,7 @@ def _is_builtin(name: str) -> bool:
 def _function(config: object) -> Remark:
     """Return what a Lambda layer holds."""
     if isinstance(config, dict):
-        held = config.get("function", config.get("value"))
+        held = config.get("function")
         inner = held.get("config") if isinstance(held, dict) else held
         if isinstance(inner, str) and isinstance(held, str | dict) and not _is_code(inner):
             words = f"a Lambda layer calls the function {inner[:80]!a} of the loader's process"

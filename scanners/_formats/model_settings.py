@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from governance.evidence import Severity
 from scanners._formats.documents import parse_yaml
 from scanners._formats.paths import escapes
-from scanners._formats.pickle_names import Name, grade
+from scanners._formats.pickle_names import grade
+from scanners._formats.pickle_values import Name
 from scanners._formats.tree import Remark
 
 _TAG = re.compile(r"(?:!!|!<tag:yaml\.org,2002:)python/[\w/.:]{1,200}|^%TAG[ \t]+\S+[ \t]+\S*python\S*", re.MULTILINE)
@@ -45,21 +46,22 @@ def settings(text: str) -> Iterator[Remark]:
     document = parse_yaml(text)
     if document.value is None and "_target_" in text:
         yield Remark("graph-broken", Severity.MEDIUM, f"its settings {'; '.join(document.problems)}")
-    yield from targets(document.value)
+    yield from targets(document.value, ("_target_", "target"))
 
 
-def targets(value: object) -> Iterator[Remark]:
+def targets(value: object, keys: tuple[str, ...] = ("_target_",)) -> Iterator[Remark]:
     """Yield what a parsed settings document, YAML or JSON, would import.
 
     Args:
         value: The document.
+        keys: Which keys hold a name to import; ``target`` counts if its value is a dotted name.
     """
     seen, stack, left = set[str](), [value], _VALUES
     while stack and left:
         value, left = stack.pop(), left - 1
         if isinstance(value, dict):
             for key, inner in value.items():
-                if key in ("_target_", "target") and isinstance(inner, str) and (key == "_target_" or _is_name(inner)):
+                if key in keys and isinstance(inner, str) and (key == "_target_" or _is_name(inner)):
                     seen.add(inner)
             stack.extend(value.values())
         elif isinstance(value, list):

@@ -8,6 +8,7 @@ what lies inside is further ``Content``, to any depth the limits allow. Nothing 
 from __future__ import annotations
 
 import io
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ CONTAINER_KINDS = CONTAINERS | {"torchscript", "torch-export", "keras"}
 #: Trees kept between scanners, and the most bytes of unpacked members they may hold.
 #: Containers nobody here can open.
 _CLOSED = ("7z", "rar", "zstd", "lz4")
+#: What raw numbers may look like by chance.
+_NUMBERS = ("unknown", "text", "protobuf", "msgpack", "zlib", "lzma")
 _KEPT, _KEPT_BYTES = 20_000, 64 << 20
 
 
@@ -229,8 +232,11 @@ def _unpacked(outer: Content, kind: str, stream: BinaryIO, limits: Limits) -> Co
 def _member(member: Member, outer: Content, kind: str, limits: Limits) -> Content:
     data = member.data
     child = content_of_bytes(data, member.name, outer, limits)
-    numbers = kind == "torch-zip" and "/data/" in f"/{member.name}" and not member.name.endswith(".pkl")
-    if numbers and (child.kind in ("unknown", "text", "protobuf", "zlib", "lzma") or (child.kind == "pickle" and not acts(data))):
+    exported = kind == "torch-export" and re.search(r"/data/(weights|constants)/(weight|tensor)_\d+\Z", f"/{member.name}")
+    numbers = bool(exported) or (
+        kind in ("torch-zip", "torchscript") and "/data/" in f"/{member.name}" and not member.name.endswith(".pkl")
+    )
+    if numbers and (child.kind in _NUMBERS or (child.kind == "pickle" and not acts(data))):
         return replace(child, kind="storage", fits_name=True, children=(), remarks=(), gaps=())
     return child
 
