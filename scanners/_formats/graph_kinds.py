@@ -109,6 +109,12 @@ def _is_piece(_: Wire, fields: list[Field]) -> bool:
     return {(f.number, f.wire) for f in fields} >= {(1, BYTES), (2, SHORT)}
 
 
+def _is_fingerprint(wire: Wire, fields: list[Field]) -> bool:
+    """Return whether a message is the fingerprint beside a SavedModel: hashes, a number in text and a version, nothing else."""
+    plain = all(f.wire == (VARINT if f.number < 6 else BYTES) and f.number < 8 and f.end - f.start < 64 for f in fields)
+    return plain and wire.broken is None and sum(f.value >> 32 > 0 for f in fields) >= 3
+
+
 def _is_coreml(_: Wire, fields: list[Field]) -> bool:
     typed = any(200 <= f.number <= 3_999 and f.wire == BYTES for f in fields)
     return (
@@ -126,6 +132,7 @@ _SIGNS: tuple[tuple[str, tuple[int, ...], Callable[[Wire, list[Field]], bool]], 
     ("tensorflow", (1,), _is_tf_node),
     ("tensorflow", (2, 1, 3), _is_tf_node),
     ("tensorflow", (1,), _is_keras_node),
+    ("tf-index", (), _is_fingerprint),
     ("sentencepiece", (1,), _is_piece),
     ("coreml", (), _is_coreml),
 )

@@ -28,7 +28,7 @@ _ROOTS = frozenset({"keras", "tf_keras", "keras_hub", "keras_cv", "keras_nlp", "
 _PARTS = frozenset({
     "activations", "constraints", "dtype_policies", "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers",
     "quantizers", "random", "regularizers", "distillation", "mixed_precision", "engine", "backend", "preprocessing", "tokenizers",
-    "samplers", "bounding_box", "legacy_tf_layers", "schedules", "feature_column", "premade", "premade_models",
+    "samplers", "bounding_box", "legacy_tf_layers", "schedules", "feature_column", "applications", "premade", "premade_models",
 })  # fmt: skip
 _SPECIAL = frozenset({"__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__",
                       "__typespec__", "CompositeTensor", "TypeSpec", "TensorShape", "TensorSpec", "__class__"})  # fmt: skip
