@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from governance.context import RunContext
 from governance.evidence import Confidence, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
 from governance.subject import Composition
+from scanners._formats.companions import companions
 from scanners._formats.kind_table import kind_rows, words_of
 from scanners._formats.names import shown
 from scanners._formats.tree import Content, contents
@@ -25,6 +26,8 @@ _REFUSALS: tuple[tuple[tuple[str, ...], str | None, Severity], ...] = (
     (("cannot be read",), "unclaimed-file", Severity.MEDIUM),
     (("",), "path-escape", Severity.HIGH),
 )
+#: What numbers without a form of their own may look like.
+_FORMLESS = ("unknown", "protobuf", "msgpack")
 _UNREAD = "no reader for this content yet"
 
 
@@ -89,8 +92,14 @@ class Inventory:
         """Yield coverage for each file, and what is odd about it."""
         for name, reason in composition.adapter.refused:
             yield from _refused(name, reason)
+        beside: frozenset[str] | None = None
         for entry, root in contents(composition, ctx):
             yield from _name(entry.path)
+            if root is not None and root.kind in _FORMLESS:
+                beside = companions(composition, ctx) if beside is None else beside
+                if entry.path in beside:
+                    yield Coverage(item=entry.path, outcome=Outcome.COMPLETED, reason="numbers of the graph beside it")
+                    continue
             if root is None:
                 yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason="not downloaded")
             else:

@@ -87,7 +87,7 @@ class Wire:
             after += value if wire == BYTES else 0
             if at < 0 or after > end:
                 self.broken = self.broken or f"the field at byte {place:,} reaches beyond its message"
-                if wire == BYTES and 0 < at and not groups:
+                if wire == BYTES and at > 0 and not groups:
                     yield Field(number, wire, value, body, end)  # what there is of it is looked at all the same
                 return
             groups += (wire == GROUP) - (wire == END)
