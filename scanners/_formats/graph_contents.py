@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from governance.context import Limits
 from governance.evidence import Severity
-from scanners._formats import hdf5, keras, model_settings, msgpack, onnx, tensorflow, tflite, torch_programs
+from scanners._formats import hdf5, keras, model_settings, msgpack, onnx, tensorflow, text_graphs, tflite, torch_programs
 from scanners._formats.documents import parse_json
 from scanners._formats.graph_kinds import recognise
+from scanners._formats.kind_table import words_of
 from scanners._formats.protobuf import Wire
 from scanners._formats.tree import Content, Remark
 
 _PROTOBUFS = ("onnx", "tensorflow", "coreml", "sentencepiece", "protobuf")
-_ARCHIVES = ("keras", "torch-export", "zip", "tar", "gzip", "torchscript")
-#: JSON that one of the readers wants, by what stands in it; escapes may hide any word.
-_WANTED = (b'"class_name"', b'"_target_"', b'"graph_module"', b"\\u")
+#: JSON that one of the readers wants, by what stands in it.
+_WANTED = (b'"class_name"', b'"_target_"', b'"graph_module"')
+#: An escape that hides a letter.
+_HIDDEN = re.compile(rb"\\u00[4-7][0-9A-Fa-f]")
+#: Where a TorchScript archive keeps its sources.
+_SOURCE = re.compile(r"/code/.*\.py\Z", re.DOTALL)
 _CUSTOM_COREML = (555, 556)
 
 
@@ -37,6 +41,8 @@ def look(content: Content, limits: Limits) -> Said | None:
         OSError: It cannot be read.
         SubjectError: Its bytes cannot be had.
     """
+    if content.entry and _SOURCE.search("/" + content.entry[-1].replace("\\", "/")):
+        return _script(content, limits)
     parts = [said for kind in content.kinds if (said := _look(content, kind, limits)) is not None]
     if not parts:
         return None
@@ -54,7 +60,7 @@ def _look(content: Content, kind: str, limits: Limits) -> Said | None:
     match kind:
         case "json":
             return _json(content, limits)
-        case "text" | "python":
+        case "text":
             return _text(content, limits)
         case "keras":
             return _keras(content)
@@ -64,6 +70,8 @@ def _look(content: Content, kind: str, limits: Limits) -> Said | None:
             return Said((Remark("custom-operator", Severity.HIGH, words),) if found else ())
         case "tf-index":
             return Said()
+        case "tensorrt" | "rdata" if content.entry:
+            return Said(gaps=(f"{words_of(kind)} is not read",))
     return None
 
 
@@ -127,7 +135,7 @@ def _json(content: Content, limits: Limits) -> Said | None:
     if content.size > limits.document_bytes:
         return Said(gaps=(f"it is larger than {limits.document_bytes:,} bytes",)) if served or of_keras else None
     data = content.read(limits.document_bytes)
-    if data is None or not (served or of_keras or any(word in data for word in _WANTED)):
+    if data is None or not (served or of_keras or any(word in data for word in _WANTED) or _HIDDEN.search(data)):
         return None
     document = parse_json(data)
     value = document.value
@@ -157,23 +165,25 @@ def _is_keras(value: object) -> bool:
     return False
 
 
-def _text(content: Content, limits: Limits) -> Said | None:
-    name = "/" + content.entry[-1].replace("\\", "/") if content.entry else content.name
-    script = "/code/" in name and bool(content.entry)
-    if content.kind == "python" and not script:
-        return None
+def _script(content: Content, limits: Limits) -> Said:
+    """Return what a source of a TorchScript archive does, whatever its bytes look like."""
     data = content.read(limits.document_bytes)
     if data is None:
-        return Said(gaps=(f"it is larger than {limits.document_bytes:,} bytes",)) if script else None
+        return Said(gaps=(f"it is larger than {limits.document_bytes:,} bytes",))
+    return Said(torch_programs.script(data.decode("utf-8", "replace")))
+
+
+def _text(content: Content, limits: Limits) -> Said | None:
+    """Return what settings in YAML, or a graph written as text, would do; prose that only speaks of them is neither."""
+    data = content.read(limits.document_bytes)
+    settings = content.suffix in (".yaml", ".yml")
+    if data is None:
+        return Said(gaps=(f"it is larger than {limits.document_bytes:,} bytes",)) if settings else None
     text = data.decode("utf-8", "replace")
-    if script:
-        return Said(torch_programs.script(text))
-    if content.suffix in (".yaml", ".yml") or "_target_" in text or "!!python/" in text:
-        return Said(remarks) if (remarks := tuple(_settings(content, text))) else None
+    if settings or (not content.suffix and ("_target_" in text or "python/" in text)):
+        remarks = tuple(model_settings.settings(text))
+        broken = tuple(r.words for r in remarks if r.rule == "graph-broken")
+        return Said(remarks, broken) if remarks else None
+    if content.suffix != ".md" and text_graphs.looks_like_one(text):
+        return Said(tuple(text_graphs.read(text)), ("a graph written as text is read for its operations and paths alone",))
     return None
-
-
-def _settings(content: Content, text: str) -> Iterator[Remark]:
-    """Yield what YAML settings import; prose that only speaks of them has another name."""
-    if content.suffix in (".yaml", ".yml") or not content.suffix:
-        yield from model_settings.settings(text)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+import yaml
+
 from governance.evidence import Severity
 from scanners._formats.documents import parse_yaml
 from scanners._formats.paths import escapes
@@ -17,8 +19,9 @@ from scanners._formats.pickle_names import grade
 from scanners._formats.pickle_values import Name
 from scanners._formats.tree import Remark
 
-_TAG = re.compile(r"(?:!!|!<tag:yaml\.org,2002:)python/[\w/.:]{1,200}|^%TAG[ \t]+\S+[ \t]+\S*python\S*", re.MULTILINE)
-_KEYS = re.compile(r"_target_|\btarget\b|\$\{|python/|\\")
+_PYTHON_TAG = "tag:yaml.org,2002:python"
+_NAMED = re.compile(r"^[ \t-]*[\"']?_target_[\"']?[ \t]*:[ \t]*[\"']?([\w.]{1,200})", re.MULTILINE)
+_KEYS = re.compile(r"_target_|\btarget\b|\$\{|!|\\")
 _RESOLVER = re.compile(r"\$\{\s*(oc\.(?:env|decode|create)|[A-Za-z_][\w.]{0,60})\s*:")
 _SAFE_ROOTS = frozenset(
     {"nemo", "nemo_text_processing", "torch", "pytorch_lightning", "lightning", "torchmetrics", "omegaconf", "megatron"}
@@ -30,6 +33,8 @@ _REACH = frozenset(
 _FILES = ("serializedFile", "modelFile", "handler", "requirementsFile", "extraFiles", "modelConfigFile")
 _HANDLERS = frozenset({"image_classifier", "image_segmenter", "object_detector", "text_classifier", "base_handler"})
 _VALUES = 500_000
+#: YAML is read slowly; settings are short.
+_LARGEST = 1 << 20
 
 
 def settings(text: str) -> Iterator[Remark]:
@@ -40,13 +45,33 @@ def settings(text: str) -> Iterator[Remark]:
     """
     if not _KEYS.search(text):
         return
-    for tag in dict.fromkeys(m[0] for m in _TAG.finditer(text)):
+    if len(text) > _LARGEST:
+        yield Remark("graph-broken", Severity.LOW, f"its settings are longer than {_LARGEST:,} characters, which is not read")
+        for name in sorted({m[1] for m in _NAMED.finditer(text)})[:1_000]:
+            yield from _target(name)
+        return
+    for tag in sorted(_python_tags(text)) if "!" in text else ():
         yield Remark("graph-target", Severity.HIGH, f"it holds the YAML tag {tag[:100]!a}, which builds a Python object",
                      remediation="remove the tag; read it with a safe loader")  # fmt: skip
     document = parse_yaml(text)
     if document.value is None and "_target_" in text:
-        yield Remark("graph-broken", Severity.MEDIUM, f"its settings {'; '.join(document.problems)}")
+        yield Remark("graph-broken", Severity.MEDIUM, f"its settings cannot be read: it {'; '.join(document.problems)}")
+        for name in sorted({m[1] for m in _NAMED.finditer(text)}):
+            yield from _target(name)
     yield from targets(document.value, ("_target_", "target"))
+
+
+def _python_tags(text: str) -> set[str]:
+    """Return the tags of a YAML text that stand for Python objects, as a parser resolves them."""
+    found = set[str]()
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            tag = getattr(event, "tag", None)
+            if isinstance(tag, str) and tag.startswith(_PYTHON_TAG) and len(found) < 100:
+                found.add(tag.removeprefix("tag:yaml.org,2002:"))
+    except (yaml.YAMLError, RecursionError, ValueError):
+        pass  # what came before the fault counts; the fault itself is told by the reader of the document
+    return found
 
 
 def targets(value: object, keys: tuple[str, ...] = ("_target_",)) -> Iterator[Remark]:
