@@ -23,13 +23,18 @@ _NAMED_OP = re.compile(r"[A-Z_][A-Za-z0-9_>]{0,200}\Z")
 
 def is_hdf5(stream: BinaryIO, size: int) -> bool:
     """Return whether an HDF5 file begins behind a block of its user's: at 512 bytes, 1024, 2048 and so on."""
-    place = 512
-    while place + 8 <= size and place <= 1 << 30:
+    return superblock(stream, size) > 0
+
+
+def superblock(stream: BinaryIO, size: int) -> int:
+    """Return where the first HDF5 file in a stream begins, at one of the places its library looks; 0 also if there is none."""
+    place = 0
+    while place + 8 <= size and place <= 1 << 40:
         stream.seek(place)
         if stream.read(8) == _HDF5:
-            return True
-        place *= 2
-    return False
+            return place
+        place = max(512, place * 2)
+    return 0
 
 
 def is_map(head: bytes) -> bool:
@@ -122,16 +127,25 @@ def _is_coreml(_: Wire, fields: list[Field]) -> bool:
     )
 
 
+def tensorflow_roots(stream: BinaryIO, size: int) -> tuple[str, ...]:
+    """Return which messages of TensorFlow a stream may be: ``saved``, ``meta``, ``graph``, ``metadata``."""
+    return tuple(dict.fromkeys(name for name, path, fits in _ROOTS if _holds(Wire(stream, size, _RECOGNISE), path, fits)))
+
+
+_ROOTS: tuple[tuple[str, tuple[int, ...], Callable[[Wire, list[Field]], bool]], ...] = (
+    ("saved", (2, 2, 1), _is_tf_node),
+    ("saved", (2, 2, 2, 1, 3), _is_tf_node),
+    ("meta", (2, 1), _is_tf_node),
+    ("meta", (2, 2, 1, 3), _is_tf_node),
+    ("graph", (1,), _is_tf_node),
+    ("graph", (2, 1, 3), _is_tf_node),
+    ("metadata", (1,), _is_keras_node),
+)
 _SIGNS: tuple[tuple[str, tuple[int, ...], Callable[[Wire, list[Field]], bool]], ...] = (
     ("onnx", (7, 1), _has(4, _OP)),
     ("onnx", (7, 5), _is_initializer),
     ("onnx", (25, 7), _has(4, _OP)),
-    ("tensorflow", (2, 2, 1), _is_tf_node),
-    ("tensorflow", (2, 2, 2, 1, 3), _is_tf_node),
-    ("tensorflow", (2, 1), _is_tf_node),
-    ("tensorflow", (1,), _is_tf_node),
-    ("tensorflow", (2, 1, 3), _is_tf_node),
-    ("tensorflow", (1,), _is_keras_node),
+    *(("tensorflow", path, fits) for _, path, fits in _ROOTS),
     ("tf-index", (), _is_fingerprint),
     ("sentencepiece", (1,), _is_piece),
     ("coreml", (), _is_coreml),

@@ -9,6 +9,7 @@ Source:
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -17,12 +18,17 @@ import numpy as np
 
 from governance.context import Limits
 from governance.evidence import Severity
+from scanners._formats.apart import apart
+from scanners._formats.graph_kinds import superblock
+from scanners._formats.hdf5_guard import Guard, plain
 from scanners._formats.kinds import is_pickle
 from scanners._formats.paths import escapes
 from scanners._formats.pickle_review import acts
 from scanners._formats.tree import Remark
 
 _OBJECTS, _TEXT, _LINKS = 200_000, 64 << 20, 1_000_000
+#: How long the library may take over one file.
+_SECONDS = 20.0
 #: Filters that come with the library; larger numbers are plug-ins it loads as shared objects.
 _OWN_FILTERS = 255
 _FAULTS = (
@@ -55,6 +61,15 @@ class Hdf5:
     gaps: list[str] = field(default_factory=list)
     refers: list[str] = field(default_factory=list)
 
+    def plain(self) -> dict[str, object]:
+        """Return everything as JSON can say it."""
+        return {
+            "texts": [(name, text.decode("latin-1")) for name, text in self.texts],
+            "remarks": [(r.rule, r.severity.value, r.words, r.remediation) for r in self.remarks],
+            "gaps": self.gaps,
+            "refers": self.refers,
+        }
+
     def outside(self, name: bytes | str, what: str) -> None:
         """Note a file named in this one."""
         text = name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
@@ -81,8 +96,28 @@ def read(stream: BinaryIO, size: int, limits: Limits) -> Hdf5:
     except ImportError:
         seen.gaps.append("the HDF5 library is not installed (pip install h5py)")
         return seen
+    if not plain(stream, superblock(stream, size)):
+        seen.gaps.append("it counts in numbers of an unusual width")
+        return seen
+    known = stream if isinstance(stream, io.BytesIO | io.BufferedReader) else None
+    if known is None:  # bytes asked of the parent come over a channel that two processes cannot share
+        _structure(seen, h5py, stream, limits)
+        return seen
+    said, why = apart(lambda: _structure(Hdf5(), h5py, known, limits).plain(), _SECONDS)
+    if why is not None:
+        seen.gaps.append(why)
+    elif isinstance(said, dict):
+        seen.texts = [(name, text.encode("latin-1")) for name, text in said["texts"]]
+        seen.remarks = [
+            Remark(rule, Severity(severity), words, remediation=hint) for rule, severity, words, hint in said["remarks"]
+        ]
+        seen.gaps, seen.refers = said["gaps"], said["refers"]
+    return seen
+
+
+def _structure(seen: Hdf5, h5py: Any, stream: BinaryIO, limits: Limits) -> Hdf5:
     try:
-        with h5py.File(stream, "r", driver="fileobj") as file:
+        with h5py.File(Guard(stream), "r", driver="fileobj") as file:
             _Visit(seen, h5py, min(_TEXT, limits.document_bytes), stream).all(file.id)
     except _FAULTS as error:
         seen.gaps.append(f"the HDF5 library cannot read it: {' '.join(str(error).split())[:160]}")

@@ -15,8 +15,10 @@ from typing import BinaryIO
 
 _WINDOW = 1 << 16
 #: Most fields of one message tree, and most messages inside each other; the official parsers stop at 100.
-FIELDS, DEPTH = 3_000_000, 100
+FIELDS, DEPTH = 2_000_000, 100
 _TEXT = 1 << 20
+#: Fields of one number that are kept of one message: names of inputs, settings of a node.
+_LEAVES = 10_000
 VARINT, LONG, BYTES, GROUP, END, SHORT = range(6)
 
 
@@ -68,7 +70,9 @@ class Wire:
             if (place - base + 24 > len(buffer) and base + len(buffer) < end) or place < base:
                 base, buffer = place, self._bytes(place, min(_WINDOW, end - place))
             self._left -= 1
-            tag, at = varint(buffer, place - base)
+            at = place - base
+            tag = buffer[at] if at < len(buffer) else 128
+            tag, at = (tag, at + 1) if tag < 128 else varint(buffer, at)
             number, wire = tag >> 3, tag & 7
             if self._left < 0:
                 self.broken = self.broken or "it has more fields than are read"
@@ -78,7 +82,8 @@ class Wire:
                 return
             value = 0
             if wire in (VARINT, BYTES):
-                value, at = varint(buffer, at)
+                value = buffer[at] if at < len(buffer) else 128
+                value, at = (value, at + 1) if value < 128 else varint(buffer, at)
             elif wire in (LONG, SHORT):
                 width = 8 if wire == LONG else 4
                 value, at = int.from_bytes(buffer[at : at + width], "little"), at + width
@@ -141,6 +146,8 @@ def walk(wire: Wire, root: str, schema: Schema) -> Iterator[Message]:
             child = inner.get(field.number) if field.wire == BYTES else None
             if child is None:
                 leaves.setdefault(field.number, []).append(field)
+                if len(leaves[field.number]) > _LEAVES:
+                    leaves[field.number].pop()
             elif depth >= DEPTH:
                 wire.broken = wire.broken or f"messages nested deeper than {DEPTH} are not read"
             else:

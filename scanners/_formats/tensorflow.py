@@ -18,6 +18,7 @@ from governance.context import Limits
 from governance.evidence import Severity
 from scanners._formats import keras
 from scanners._formats.documents import parse_json
+from scanners._formats.graph_kinds import tensorflow_roots
 from scanners._formats.onnx import Reading
 from scanners._formats.paths import escapes
 from scanners._formats.protobuf import BYTES, Message, Wire, walk
@@ -68,7 +69,7 @@ def read(stream: BinaryIO, size: int, limits: Limits) -> Reading:
         limits: Ceiling for findings.
     """
     remarks, gaps, known = list[Remark](), list[str](), 0
-    for root in ("saved", "meta", "graph", "metadata"):
+    for root in tensorflow_roots(stream, size):
         wire, review = Wire(stream, size), _Review()
         for message in walk(wire, root, _GRAPH):
             review.take(wire, message)
