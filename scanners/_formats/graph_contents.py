@@ -94,7 +94,7 @@ def _binary(stream: BinaryIO, size: int, kind: str, limits: Limits) -> Said:
             "custom-operator", Severity.MEDIUM, "it is a Core ML model of a class of its own, or links to another model"
         )
         parts.append(Said((remark,) if custom else (), ("Core ML models are not read",)))
-    if not formats:
+    if not formats or formats == ("protobuf",):
         parts.append(Said(gaps=("a protocol buffer of no known model is not read",)))
     return Said(
         tuple(r for p in parts for r in p.remarks),

@@ -15,8 +15,10 @@ from typing import BinaryIO
 
 from scanners._formats.protobuf import BYTES, GROUP, LONG, SHORT, VARINT, Field, Wire, varint
 
-_RECOGNISE = 20_000
+#: Fields looked at; a message that goes on without any sign is a protocol buffer nobody knows.
+_RECOGNISE = 5_000
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_CONTROLS = bytes(range(9)) + bytes(range(14, 27)) + bytes(range(28, 32))
 _OP = re.compile(r"[A-Za-z_][A-Za-z0-9_>.:]{0,200}\Z")
 _NAMED_OP = re.compile(r"[A-Z_][A-Za-z0-9_>]{0,200}\Z")
 
@@ -67,9 +69,25 @@ def recognise(stream: BinaryIO, size: int) -> tuple[str, ...]:
     for kind, path, fits in _SIGNS:
         if kind not in found and _holds(Wire(stream, size, _RECOGNISE), path, fits):
             found[kind] = None
+    if not found:
+        wire = Wire(stream, size, _RECOGNISE)
+        count = sum(1 for _ in wire.fields(0, size))
+        return ("protobuf",) if count >= _RECOGNISE and not _is_text(stream) else ()
     if "coreml" in found and len(found) > 1:
         del found["coreml"]
     return tuple(found)
+
+
+def _is_text(stream: BinaryIO) -> bool:
+    """Return whether a stream holds no control characters, far beyond its first fields: numbers in text may read as fields."""
+    stream.seek(0)
+    for _ in range(64):
+        window = stream.read(1 << 20)
+        if len(window.translate(None, _CONTROLS)) < len(window):
+            return False
+        if len(window) < 1 << 20:
+            return True
+    return False
 
 
 def _holds(wire: Wire, path: tuple[int, ...], fits: Callable[[Wire, list[Field]], bool]) -> bool:

@@ -11,19 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 _WINDOW = 1 << 16
 #: Most fields of one message tree, and most messages inside each other; the official parsers stop at 100.
-FIELDS, DEPTH = 2_000_000, 100
+FIELDS, DEPTH = 1_500_000, 100
 _TEXT = 1 << 20
 #: Fields of one number that are kept of one message: names of inputs, settings of a node.
 _LEAVES = 10_000
 VARINT, LONG, BYTES, GROUP, END, SHORT = range(6)
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field: its number, its wire type, a number's value, and where its bytes lie."""
 
     number: int
@@ -145,9 +144,9 @@ def walk(wire: Wire, root: str, schema: Schema) -> Iterator[Message]:
         for field in wire.fields(start, end):
             child = inner.get(field.number) if field.wire == BYTES else None
             if child is None:
-                leaves.setdefault(field.number, []).append(field)
-                if len(leaves[field.number]) > _LEAVES:
-                    leaves[field.number].pop()
+                kept = leaves.setdefault(field.number, [])
+                if len(kept) < _LEAVES:
+                    kept.append(field)
             elif depth >= DEPTH:
                 wire.broken = wire.broken or f"messages nested deeper than {DEPTH} are not read"
             else:
