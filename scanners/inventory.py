@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from governance.context import RunContext
 from governance.evidence import Confidence, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
 from governance.subject import Composition
+from scanners._formats.companions import companions
 from scanners._formats.kind_table import kind_rows, words_of
 from scanners._formats.members import holes
 from scanners._formats.names import shown
@@ -24,6 +25,8 @@ _REFUSALS: tuple[tuple[tuple[str, ...], str | None, Severity], ...] = (
     (("cannot be read",), "unclaimed-file", Severity.MEDIUM),
     (("",), "path-escape", Severity.HIGH),
 )
+#: What numbers without a form of their own may look like.
+_FORMLESS = ("unknown", "protobuf", "msgpack")
 _UNREAD = "no reader for this content yet"
 #: Findings of one rule in one file; the rest is counted.
 _EACH = 20
@@ -101,7 +104,13 @@ class Inventory:
         for one, other in list(twins(f.path for f in composition.adapter.files))[: ctx.limits.findings]:
             words = f"its name and {other!a} are the same where case or unicode form does not count"
             yield _finding("name-confusable", Severity.MEDIUM, one, words, "rename one of them")
+        beside: frozenset[str] | None = None
         for entry, root in contents(composition, ctx):
+            if root is not None and root.kind in _FORMLESS:
+                beside = companions(composition, ctx) if beside is None else beside
+                if entry.path in beside:
+                    yield Coverage(item=entry.path, outcome=Outcome.COMPLETED, reason="numbers of the graph beside it")
+                    continue
             if root is None:
                 yield from (_odd(Location(path=shown(entry.path)), shown(entry.path), o) for o in oddities(entry.path))
                 yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason="not downloaded")

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from scanners._formats.documents import is_lfs_pointer
+from scanners._formats.graph_kinds import is_hdf5, is_map, recognise
 from scanners._formats.kind_table import fits
 from scanners._formats.pickle_names import grade
 from scanners._formats.pickles import walk
@@ -49,7 +50,14 @@ _MAGIC = (
     (b"%PDF", "pdf"),
     (b"wOF2", "font"),
     (b"OTTO\x00", "font"),
+    (b"ptrt", "tensorrt"),
+    (b"ftrt", "tensorrt"),
+    (b"RDX", "rdata"),
+    (b"RDA", "rdata"),
+    (b"X\n\x00\x00\x00", "rdata"),
 )
+#: The end of a sorted table, as the index of a TensorFlow checkpoint is one.
+_TABLE_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 #: ELF; Mach-O, thin and fat, and Java; wasm; static libraries; Dalvik; LLVM bitcode.
 _NATIVE = (
     b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce",
@@ -132,7 +140,8 @@ def _kind(head: bytes, stream: BinaryIO, size: int, listed: list[Directory]) -> 
         return _zip_kind(listed)
     if _is_pickle_at(head, stream, size):
         return "pickle"
-    return _packed_kind(head) or _text_kind(head, size) or (_zip_kind(listed) if listed else "unknown")
+    known = _graph_kind(stream, head, size) or _packed_kind(head) or _text_kind(head, size)
+    return known or (_zip_kind(listed) if listed else _tail_kind(stream, size))
 
 
 def _by_magic(head: bytes) -> str | None:
@@ -145,7 +154,7 @@ def _by_magic(head: bytes) -> str | None:
         return "font"
     if head.startswith(b"RIFF"):
         return "image" if head[8:12] == b"WEBP" else "media"
-    return "media" if head[4:8] == b"ftyp" else None
+    return {b"ftyp": "media", b"TFL3": "tflite"}.get(head[4:8])
 
 
 def _second(found: str, head: bytes, stream: BinaryIO, size: int, listed: list[Directory]) -> str | None:
@@ -160,7 +169,7 @@ def _second(found: str, head: bytes, stream: BinaryIO, size: int, listed: list[D
         return "pdf" if _PDF.search(head[:1024]) and _ends_in(stream, size, b"%%EOF") else None
     if found not in ("pdf", "safetensors") and _PDF.search(head[:1024]):
         return "pdf"
-    if found not in ("safetensors", "hdf5") and any(head[at : at + 8] == b"\x89HDF\r\n\x1a\n" for at in (512, 1024, 2048)):
+    if found not in ("safetensors", "hdf5") and is_hdf5(stream, size):
         return "hdf5"
     if found in ("image", "media", "font", "pdf", "gguf", "zip", "native") and _HTML.search(head[:256]):
         return "html"
@@ -176,6 +185,19 @@ def _acts(head: bytes) -> bool:
     """Return whether a pickle loader that was given these bytes would call something dangerous."""
     seen = walk(head, limit=_HEAD)
     return bool(seen.calls) and any(i.name is not None and grade(i.name) == "dangerous" for i in seen.imports)
+
+
+def _graph_kind(stream: BinaryIO, head: bytes, size: int) -> str | None:
+    """Return the kind of a model without a magic: a known protocol buffer by its structure, or a msgpack map."""
+    return next(iter(recognise(stream, size)), None) or ("msgpack" if is_map(head) else None)
+
+
+def _tail_kind(stream: BinaryIO, size: int) -> str:
+    """Return the kind of content that is known by its end, or by what lies at a place further on."""
+    stream.seek(max(0, size - 8))
+    if stream.read(8) == _TABLE_END:
+        return "tf-index"
+    return "hdf5" if is_hdf5(stream, size) else "unknown"
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
