@@ -4,7 +4,7 @@ Counts and lengths are compared with the bytes that are left before anything is 
 they are and are decoded when asked for, so that a vocabulary of 256,000 tokens costs one walk over its lengths.
 
 Source:
-    GGUF specification (docs/gguf.md of the ggml repository); block sizes of ggml types as in ggml-common.h of 2026.
+    GGUF specification (docs/gguf.md of the ggml repository).
 """
 
 from __future__ import annotations
@@ -12,28 +12,19 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import BinaryIO
 
 from governance.context import Limits
 from governance.evidence import Severity
 from scanners._formats.names import shown
+from scanners._formats.tables import table
 from scanners._formats.tensor_spans import MOST, Placed, Problem, elements, header_lie, offset_lie, tiling
 
 #: struct code by number of a value's type; 8 is a string, 9 an array.
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
 _NAMES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "bool", "string", "array", "uint64", "int64", "float64")
 _BOOL, _STRING, _ARRAY, _UINT32 = 7, 8, 9, 4
-#: Name, elements and bytes of one block, by number of a tensor's type. 31 to 33 and 36 to 38 are repacked forms no writer makes any more.
-TENSOR_TYPES: Mapping[int, tuple[str, int, int]] = {
-    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24),
-    8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 40), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144),
-    13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292), 16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74),
-    18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50), 20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82),
-    23: ("IQ4_XS", 256, 136), 24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8),
-    29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 31: ("Q4_0_4_4", 32, 18), 32: ("Q4_0_4_8", 32, 18), 33: ("Q4_0_8_8", 32, 18),
-    34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 36: ("IQ4_NL_4_4", 32, 18), 37: ("IQ4_NL_4_8", 32, 18),
-    38: ("IQ4_NL_8_8", 32, 18), 39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
-}  # fmt: skip
 _PADDING, _LONGEST_KEY, _LONGEST_NAME, _DEEPEST, _MOST_AXES, _FIRST_READ, _MOST_PROBLEMS = 64, 65_535, 1_024, 3, 4, 1 << 16, 200
 #: A number above this is no type of any ggml to come.
 _NO_TYPE = 1_000
@@ -167,6 +158,12 @@ def read_gguf(stream: BinaryIO, size: int, limits: Limits) -> Gguf:
         gap = end.words if end.gap else f"the walk ended at byte {end.offset:,}: {end.words}"
         return Gguf(version, big, walk.metadata, tuple(walk.tensors), 0, walk.alignment, tuple(walk.problems), gap)
     return Gguf(version, big, walk.metadata, tuple(walk.tensors), walk.data_start, walk.alignment, tuple(walk.problems), walk.gap)
+
+
+@cache
+def tensor_types() -> Mapping[int, tuple[str, int, int]]:
+    """Return name, elements and bytes of one block by number of a tensor's type."""
+    return {int(code): (str(row[0]), int(row[1]), int(row[2])) for code, row in table("ggml_types").items()}
 
 
 class _EndError(Exception):
@@ -348,7 +345,7 @@ class _Walk:
             self._row(name, shape, self.number(_UINT32), self.number(10), began)
 
     def _row(self, name: str, shape: tuple[int, ...], code: int, offset: int, began: int) -> None:
-        known = TENSOR_TYPES.get(code)
+        known = tensor_types().get(code)
         if known is None:
             if code > _NO_TYPE:
                 self.note(header_lie(f"the type {code} is none", began, name))
@@ -376,11 +373,8 @@ class _Walk:
 
     def _padding(self, spans: list[Placed]) -> None:
         """Look into padding that is long enough to hide something; writers fill it with zeros."""
-        ends = [0, *(s.end for s in spans)]
-        places = [
-            (self.at, self.data_start),
-            *((self.data_start + e, self.data_start + -(-e // self.alignment) * self.alignment) for e in ends),
-        ]
+        begin, step = self.data_start, self.alignment
+        places = [(self.at, begin), *((begin + s.end, begin + -(-s.end // step) * step) for s in spans)]
         for start, end in places:
             if end - start >= _PADDING and self._stream is not None and end <= self._size:
                 self._stream.seek(start)
