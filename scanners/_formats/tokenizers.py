@@ -218,7 +218,10 @@ def confusables(added: tuple[Added, ...]) -> Iterator[Remark]:
         if other != token.text and (len(look) > 1 or token.special):
             said += 1
             yield Remark(CONFUSABLE, Severity.MEDIUM, f"the added tokens {other[:40]!r} and {token.text[:40]!r} look the same")
-    plain = sorted({a.text for a in added if not a.special and a.text in TURNS})
+    texts = {a.text for a in added}
+    # Where other tokens begin and end a text, these two are tags of HTML.
+    tags = {"<s>", "</s>"} if texts & {"<bos>", "<eos>", "<|endoftext|>", "<|begin_of_text|>"} else set()
+    plain = sorted({a.text for a in added if not a.special and a.text in TURNS} - tags)
     if plain:
         words = f"control tokens are not marked special: {', '.join(map(repr, plain[:4]))}; they stay in what the model shows"
         yield Remark(CONFUSABLE, Severity.LOW, words)
