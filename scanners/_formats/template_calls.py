@@ -17,6 +17,7 @@ from scanners._formats.template_values import (
     Constant,
     Map,
     Seq,
+    Unknown,
     Value,
     all_marks,
     constant,
@@ -42,7 +43,7 @@ class Calls(Expressions):
             given = self.filter_chain(node.node, given) if isinstance(node.node, nodes.Filter) else self.value(node.node)
         value = given if given is not None else ANY
         args = [self.value(a) for a in node.args]
-        named = {k.key: self.value(k.value) for k in node.kwargs}
+        named = {str(k.key): self.value(k.value) for k in node.kwargs}
         return self._filter(node.name, value, args, named, node.lineno)
 
     def _filter(self, name: str, value: Value, args: Sequence[Value], named: dict[str, Value], line: int) -> Value:
@@ -78,9 +79,9 @@ class Calls(Expressions):
             marks |= {"text"}
         marks |= frozenset(m for a in args for m in a.marks & FLOWING)
         constants = [a.only for a in args]
-        known = [c for c in constants if not isinstance(c, type(UNKNOWN))]
+        known = [c for c in constants if not isinstance(c, Unknown)]
         others = {k: v.only for k, v in named.items()}
-        plain = {k: v for k, v in others.items() if not isinstance(v, type(UNKNOWN))}
+        plain = {k: v for k, v in others.items() if not isinstance(v, Unknown)}
         if len(known) == len(constants) and len(plain) == len(others) and value.known:
             found = either(filtered(name, constant(k), known, plain) for k in value.known)
             return Value(found.known, found.open or value.open, marks | found.marks)
@@ -127,7 +128,7 @@ class Calls(Expressions):
     def call(self, node: nodes.Call) -> Value:
         """Return what a call gives."""
         args = [self.value(a) for a in node.args]
-        named = {k.key: self.value(k.value) for k in node.kwargs}
+        named = {str(k.key): self.value(k.value) for k in node.kwargs}
         for extra in (node.dyn_args, node.dyn_kwargs):
             if extra is not None:
                 args.append(self.value(extra))
@@ -195,7 +196,7 @@ class Calls(Expressions):
         if name == "join" and args:
             marks |= self.text_of(args[0]).marks & FLOWING
         constants = [a.only for a in args]
-        known: list[Constant] = [c for c in constants if not isinstance(c, type(UNKNOWN))]
+        known: list[Constant] = [c for c in constants if not isinstance(c, Unknown)]
         if owner.known and len(known) == len(constants) and name not in ("format", "format_map"):
             found = either(
                 joined(o, args[0]) if name == "join" and isinstance(o, str) and args else method(name, o, known)

@@ -40,7 +40,10 @@ def same(first: str, second: str) -> bool:
     if first.strip() == second.strip():
         return True
     trees = parse(first.strip()), parse(second.strip())
-    return not isinstance(trees[0], str) and not isinstance(trees[1], str) and trees[0] == trees[1]
+    try:
+        return not isinstance(trees[0], str) and not isinstance(trees[1], str) and trees[0] == trees[1]
+    except RecursionError:
+        return False
 
 
 def compare(first: str, second: str) -> Difference:
@@ -51,7 +54,10 @@ def compare(first: str, second: str) -> Difference:
     trees = parse(first), parse(second)
     if isinstance(trees[0], str) or isinstance(trees[1], str):
         return Difference(len(changed), tuple(changed[:_SHOWN]))
-    (old_words, old_tests), (new_words, new_tests) = _parts(trees[0]), _parts(trees[1])
+    try:
+        (old_words, old_tests), (new_words, new_tests) = _parts(trees[0]), _parts(trees[1])
+    except RecursionError:
+        return Difference(len(changed), tuple(changed[:_SHOWN]))
     prose = tuple(w for w in new_words if w not in old_words and is_prose(w) and not _DEFAULT.match(w.strip()))
     tests = tuple(t for t in new_tests if t not in old_tests)
     keeps = bool(old_words) and set(old_words) <= set(new_words) and set(old_tests) <= set(new_tests)

@@ -18,6 +18,7 @@ from scanners._formats.template_values import (
     Constant,
     Map,
     Seq,
+    Unknown,
     Value,
     constant,
     is_number,
@@ -93,7 +94,7 @@ def joined(glue: str, value: Value) -> Value:
     items = items_of(value)
     if items is None:
         return Value(marks=frozenset({"built"}))
-    parts = [shown_text(only) if not isinstance(only := item.only, type(UNKNOWN)) else None for item in items]
+    parts = [shown_text(only) if not isinstance(only := item.only, Unknown) else None for item in items]
     known = [p for p in parts if p is not None]
     marks = frozenset(m for item in items for m in item.marks)
     return constant(glue.join(known), marks) if len(known) == len(parts) else Value(marks=marks | {"built"})
@@ -185,10 +186,10 @@ def percent(pattern: str, values: Sequence[Value], whole: Constant) -> Value:
 
 def sliced(value: Constant, start: Constant, stop: Constant, step: Constant) -> Value:
     """Return a part of a text or list."""
-    bounds = [b if isinstance(b, int) or b is None else UNKNOWN for b in (start, stop, step)]
-    if any(b is UNKNOWN for b in bounds) or step == 0:
+    bounds = [b for b in (start, stop, step) if b is None or isinstance(b, int)]
+    if len(bounds) < 3 or step == 0:
         return ANY
-    part = slice(*bounds)
+    part = slice(bounds[0], bounds[1], bounds[2])
     if isinstance(value, str):
         return constant(value[part])
     return constant(Seq(value.items[part])) if isinstance(value, Seq) else ANY
@@ -214,7 +215,7 @@ def filtered(name: str, value: Value, args: Sequence[Constant], named: dict[str,
         TooMuch: The result would be huge.
     """
     only = value.only
-    if isinstance(only, type(UNKNOWN)):
+    if isinstance(only, Unknown):
         return ANY
     if name in _METHOD_FILTERS:
         return method(_METHOD_FILTERS[name], shown_text(only) or "", args)
@@ -252,7 +253,7 @@ def filtered(name: str, value: Value, args: Sequence[Constant], named: dict[str,
             total = Value((named.get("start", 0),), open=False)
             for part in items:
                 a, b = total.only, part.only
-                if isinstance(a, type(UNKNOWN)) or isinstance(b, type(UNKNOWN)):
+                if isinstance(a, Unknown) or isinstance(b, Unknown):
                     return ANY
                 total = added("" if a == 0 and isinstance(b, str) else Seq() if a == 0 and isinstance(b, Seq) else a, b)
             return total

@@ -24,7 +24,13 @@ _TEXT_LIMIT = 4 << 20
 _MOST, _DEPTH = 200, 24
 #: Tags of Jinja; braces alone stand in much other text.
 _JINJA = re.compile(r"\{%[-+]?\s{0,20}(?:if|for|set|macro|generation|include|import|from|extends|block|filter|call|raw|do|with)\b")
-_WORTH = re.compile(rb"\{%[-+]?\s{0,20}[a-z]{2,10}\b.|_templates?\"|\\u00[2-7]|\"template\"|\{\{")
+#: What a document with a template has in its bytes: a tag, a telling key before text, or a letter that is spelt as an escape.
+_WORTH = (
+    re.compile(rb"\{%[-+]?\s{0,20}(?:if|for|set|macro|generation|include|import|from|extends|block|filter|call|raw|do|with)\b"),
+    re.compile(rb"emplates?[\"']?\s{0,20}:\s{0,20}[\"'\[{>|]"),
+    re.compile(rb"jinja2?[\"']?\s{0,20}:\s{0,20}[\"'\[{>|]"),
+    re.compile(rb"\\u00(?:25|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9abdABD])"),
+)
 _KEYS = re.compile(r"(?:\A|_|-|\b)(?:chat_?templates?|templates?|jinja|prompt_?template)\Z", re.IGNORECASE)
 _GO = re.compile(r"^\s{0,8}TEMPLATE\s+(?:\"\"\"(.*?)\"\"\"|\"([^\"\n]*)\"|([^\n]+))", re.MULTILINE | re.DOTALL | re.IGNORECASE)
 _FROM = re.compile(r"^\s{0,8}FROM\s+\S", re.MULTILINE | re.IGNORECASE)
@@ -82,7 +88,7 @@ def places(content: Content, limits: Limits) -> Places:
     data = content.read(limits.document_bytes)
     if data is None:
         return Places(gap="it cannot be read")
-    if not named and not (_WORTH.search(data) or b"TEMPLATE" in data):
+    if not named and not (b"TEMPLATE" in data or any(worth.search(data) for worth in _WORTH)):
         return Places()
     text = data.decode("utf-8", "replace").removeprefix("\ufeff")
     if (content.kind == "json" or content.suffix == ".json") and not named:

@@ -15,6 +15,7 @@ from scanners._formats.template_values import (
     UNKNOWN,
     Map,
     Seq,
+    Unknown,
     Value,
     all_marks,
     constant,
@@ -234,7 +235,7 @@ class Expressions:
         owner = self.value(node.node)
         if isinstance(node.arg, nodes.Slice):
             bounds = [self.value(b).only if b is not None else None for b in (node.arg.start, node.arg.stop, node.arg.step)]
-            known = [b for b in bounds if not isinstance(b, type(UNKNOWN))]
+            known = [b for b in bounds if not isinstance(b, Unknown)]
             if len(known) == 3 and owner.known:
                 return either(sliced(k, known[0], known[1], known[2]).marked(*owner.marks) for k in owner.known)
             return Value(marks=owner.marks)

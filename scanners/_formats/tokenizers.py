@@ -109,7 +109,7 @@ def tokenizer_of(document: object) -> Tokenizer:
     merges = tuple(
         m if isinstance(m, str) else " ".join(map(str, m)) for m in _list(model.get("merges")) if isinstance(m, str | list)
     )
-    parts = {part: document.get(part) for part in PARTS}
+    parts: dict[str, object] = {part: document.get(part) for part in PARTS}
     unknown = model.get("unk_token")
     named = {"unk_token": unknown} if isinstance(unknown, str) else {}
     made = Tokenizer(ids, merges, added, parts, named)
@@ -151,8 +151,8 @@ def _added(value: object) -> tuple[tuple[Added, ...], list[Remark]]:
     found, remarks = [], []
     for entry in _list(value):
         match entry:
-            case {"id": int(number), "content": str(text)} if 0 <= number < _MOST_ID and not isinstance(number, bool):
-                found.append(Added(number, text, entry.get("special") is True))
+            case {"id": int(number), "content": str(text), **rest} if 0 <= number < _MOST_ID and not isinstance(number, bool):
+                found.append(Added(number, text, rest.get("special") is True))
             case _:
                 words = f"an added token has no usable id or text: {str(entry)[:80]}"
                 remarks.append(Remark(COLLISION, Severity.HIGH, words))
@@ -170,17 +170,15 @@ def collisions(ids: Mapping[str, int], added: tuple[Added, ...]) -> Iterator[Rem
             yield Remark(COLLISION, Severity.HIGH, f"the id {number} is that of {tokens[0][:40]!r} and {tokens[1][:40]!r}")
     by_id: dict[int, str] = {}
     by_text: dict[str, int] = {}
-    for token in added:
-        if by_id.setdefault(token.id, token.text) != token.text:
-            words = f"the id {token.id} is that of {by_id[token.id][:40]!r} and {token.text[:40]!r}"
+    for one in added:
+        if by_id.setdefault(one.id, one.text) != one.text:
+            words = f"the id {one.id} is that of {by_id[one.id][:40]!r} and {one.text[:40]!r}"
             yield Remark(COLLISION, Severity.HIGH, words)
-        if by_text.setdefault(token.text, token.id) != token.id:
-            yield Remark(
-                COLLISION, Severity.HIGH, f"{token.text[:40]!r} is added with the ids {by_text[token.text]} and {token.id}"
-            )
-        known = ids.get(token.text)
-        if known is not None and known != token.id:
-            words = f"{token.text[:40]!r} has the id {known} in the vocabulary and {token.id} among the added tokens"
+        if by_text.setdefault(one.text, one.id) != one.id:
+            yield Remark(COLLISION, Severity.HIGH, f"{one.text[:40]!r} is added with the ids {by_text[one.text]} and {one.id}")
+        known = ids.get(one.text)
+        if known is not None and known != one.id:
+            words = f"{one.text[:40]!r} has the id {known} in the vocabulary and {one.id} among the added tokens"
             yield Remark(COLLISION, Severity.HIGH, words)
     yield from _shadows(ids, added)
     used = sorted({*ids.values(), *by_id})
@@ -190,15 +188,13 @@ def collisions(ids: Mapping[str, int], added: tuple[Added, ...]) -> Iterator[Rem
 
 
 def _shadows(ids: Mapping[str, int], added: tuple[Added, ...]) -> Iterator[Remark]:
-    fresh = {a.id: a.text for a in added if a.text not in ids}
-    below = [a for a in fresh if ids and a <= max(ids.values())]
-    if below:
-        wanted = {number: token for token, number in ids.items() if number in fresh}
-        for number in below[:_MOST_SAID]:
-            token = wanted.get(number)
-            if token is not None and not any(p in token.lower() for p in _PLACES):
-                words = f"the added token {fresh[number][:40]!r} claims the id {number} of {token[:40]!r}; loaders give it another"
-                yield Remark(COLLISION, Severity.LOW, words)
+    last = max(ids.values(), default=-1)
+    below = {a.id: a.text for a in added if a.text not in ids and a.id <= last}
+    wanted = {number: token for token, number in ids.items() if number in below} if below else {}
+    told = [(number, token) for number, token in wanted.items() if not any(p in token.lower() for p in _PLACES)]
+    for number, token in told[:_MOST_SAID]:
+        words = f"the added token {below[number][:40]!r} claims the id {number} of {token[:40]!r}; loaders give it another"
+        yield Remark(COLLISION, Severity.LOW, words)
 
 
 def confusables(added: tuple[Added, ...]) -> Iterator[Remark]:
