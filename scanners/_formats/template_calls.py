@@ -57,6 +57,8 @@ class Calls(Expressions):
             made = self._by_attribute(name, value, args, named, line)
             if made is not None:
                 return made
+        if name in ("items", "dictsort") and not value.known:
+            return self._method("items", value, (), {}, line)
         if name in ("length", "count", "wordcount"):
             counted = {"count"} if value.has("messages") else {"length"} if value.has("content") else set()
             only = filtered("length", value, (), {}) if name != "wordcount" else ANY
@@ -73,8 +75,10 @@ class Calls(Expressions):
         if name in ("first", "last", "random", "min", "max"):
             each = self.element(value)
             marks = each.marks | (value.marks - {"messages", "content", "built"} if value.known else frozenset())
-        if name in ("batch", "slice", "groupby") and value.has("messages"):
+        if name in ("batch", "slice") and value.has("messages"):
             marks |= {"messages"}
+        if name == "groupby" and value.has("messages"):
+            return Value(marks=frozenset({"messages", "groups"}))
         if name in ("trim", "lower", "upper", "replace", "title", "capitalize", "escape", "e", "safe") and value.has("content"):
             marks |= {"text"}
         marks |= frozenset(m for a in args for m in a.marks & FLOWING)

@@ -178,6 +178,11 @@ class Flow(Calls):
                 self.heap[f"{name}.{attr}"] = value
             case nodes.Tuple(items=targets):
                 parts = value.only.items if isinstance(value.only, Seq) else ()
+                if value.has("pair", "group") and len(targets) == 2:
+                    whole = {"messages"} if value.has("group") else value.marks - {"pair"}
+                    self.assign(targets[0], Value(marks=value.marks & {"tools"}))
+                    self.assign(targets[1], Value(marks=frozenset(whole)))
+                    return
                 for place, inner in enumerate(targets):
                     self.assign(inner, parts[place] if place < len(parts) else self.element(value))
             case _:

@@ -31,9 +31,11 @@ _LEAKY, _LOOP, _INTERNALS, _GLOBALS, _COMPARING = (
 )
 _ROOTS = {
     "messages": "messages", "conversation": "messages", "conversations": "messages", "message": "message", "tools": "tools",
-    "documents": "tools", "functions": "tools", "builtin_tools": "tools", "date_string": "date", "current_date": "date",
+    "documents": "messages", "functions": "tools", "builtin_tools": "tools", "date_string": "date", "current_date": "date",
     "date": "date", "todays_date": "date", "now": "date", "datetime": "date",
 }  # fmt: skip
+_TEXTS = ("prompt", "query", "question", "user_message", "user_prompt", "system_message", "system_prompt")
+_ROOTS |= dict.fromkeys(_TEXTS, "content text")
 _CONTENT = frozenset(["content", "text", "value", "reasoning_content", "reasoning", "thinking", "body", "prompt", "query"])
 FLOWING = frozenset({"message", "messages", "content", "part", "role", "field", "tools", "count", "length", "date", "parttype"})
 MOST_STEPS = 120_000
@@ -167,7 +169,9 @@ class Expressions:
             return Value(marks=frozenset({"loop"}))
         if name in _GLOBALS:
             return Value(marks=frozenset({f"global:{name}"}))
-        return Value(marks=frozenset({_ROOTS[name]})) if name in _ROOTS else ANY
+        if name.endswith("messages"):
+            return Value(marks=frozenset({"messages"}))
+        return Value(marks=frozenset(_ROOTS[name].split())) if name in _ROOTS else ANY
 
     def text_of(self, value: Value) -> Value:
         """Return a value as text; messages written out hold their content."""
@@ -263,12 +267,14 @@ class Expressions:
         found = [item(o, k) for o in owner.known for k in key.known][:16]
         folded = either(found) if found else ANY
         if (key.known and all(isinstance(k, int) for k in key.known)) or (not key.texts and owner.has("messages")):
-            inner = self.element(owner)
+            inner = Value(marks=frozenset({"messages"})) if owner.has("group") else self.element(owner)
             return Value(folded.known, folded.open, folded.marks | inner.marks)
         marks = self._reached(owner, key)
         return Value(folded.known, folded.open, folded.marks | marks)
 
     def _reached(self, owner: Value, key: Value) -> frozenset[str]:
+        if owner.has("group"):
+            return frozenset({"messages"})
         names = {t.lower() for t in key.texts}
         kept = frozenset(m for m in owner.marks if m.startswith(("weak:", "leaky:", "global:")))
         if owner.has("part"):
@@ -299,12 +305,14 @@ class Expressions:
         if items:
             return either(items)
         marks = over.marks & {"tools", "text", "date", "field", "role", "parttype", "built"}
+        if over.has("groups"):
+            return Value(marks=marks | {"group"})
         if over.has("messages"):
             marks |= {"message"}
         if over.has("content"):
             marks |= {"content"} if over.has("text") else {"part"}
         if over.has("items"):
-            marks |= over.marks & {"content", "part", "message"}
+            marks |= (over.marks & {"content", "part", "message"}) | {"pair"}
         return Value(marks=marks)
 
     @staticmethod
