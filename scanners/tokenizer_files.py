@@ -178,6 +178,8 @@ def _read(inner: Content, ctx: RunContext) -> _Read | None:
         return _Read(inner, inner.name, Tokenizer(problem=document.removeprefix("!"))) if named else None
     if isinstance(document, dict) and isinstance(document.get("model"), dict) and "vocab" in document["model"]:
         return _Read(inner, "tokenizer.json", tokenizer_of(document))
+    if inner.name == "vocab.json" and not (isinstance(document, dict) and any(isinstance(v, int) for v in document.values())):
+        return None
     if inner.name == "vocab.json":
         return _Read(inner, inner.name, tokenizer_of({"model": {"vocab": document}}))
     added = listed(document) if inner.name == "added_tokens.json" or "added_tokens_decoder" in _keys(document) else ()
@@ -301,7 +303,7 @@ def _against(found: list[_Read], base: list[_Read]) -> Iterator[Finding]:
     theirs = {r.role: r.tokenizer for r in reversed(base) if not r.tokenizer.problem}
     for read in found:
         other = theirs.get(read.role)
-        if other is None and read.role in ("vocab.json", "vocab.txt", "merges.txt", "gguf", "tokenizer.model"):
+        if other is None and read.role in ("vocab.json", "vocab.txt", "merges.txt", "gguf"):
             other = theirs.get("tokenizer.json")
         if other is not None and not read.tokenizer.problem:
             for remark in differences(read.tokenizer, other):

@@ -83,7 +83,7 @@ def places(content: Content, limits: Limits) -> Places:
     if content.kind not in ("json", "text", "python", "shell") or (content.kind in ("python", "shell") and not named):
         return Places(gap="its name says template, its content is none" if named and content.kind != "empty" else "")
     if content.size > (_TEXT_LIMIT if named or content.kind != "json" else limits.document_bytes):
-        worth = named or content.kind == "json"
+        worth = named or (content.kind == "json" and ("config" in content.name.lower() or "template" in content.name.lower()))
         return Places(gap=f"{content.size:,} bytes are more than is read" if worth else "")
     data = content.read(limits.document_bytes)
     if data is None:

@@ -24,6 +24,10 @@ PARTS: tuple[Part, ...] = ("normalizer", "pre_tokenizer", "post_processor", "dec
 COLLISION, CONFUSABLE = "token-id-collision", "token-confusable"
 _MOST_ID = 2**24
 _MOST_SAID = 12
+#: Names of roles that stand for themselves in small vocabularies.
+_ROLE_WORDS = frozenset(
+    ("pad", "unk", "mask", "eos", "bos", "cls", "sep", "sos", "start", "stop", "end", "blank", "unknown", "padding")
+)
 #: Tokens that hold a place until somebody needs it; giving one another name is what they are for.
 _PLACES = ("unused", "reserved", "placeholder", "extra_id", "dummy", "special_token", "madeupword", "pad")
 
@@ -240,7 +244,7 @@ def roles(document: object) -> tuple[dict[str, str], list[Remark]]:
 
 def is_word_role(role: str, text: str) -> Iterator[Remark]:
     """Yield that a role is given to an ordinary word."""
-    if is_word(text):
+    if is_word(text) and text.lower() not in _ROLE_WORDS:
         severity = Severity.MEDIUM if role.startswith("pad") else Severity.HIGH
         words = f"{role} is the ordinary word {text[:40]!r}: where it is written, the model stops or skips"
         yield Remark("tokenizer-rewrite", severity, words, remediation="use the base's tokenizer")
