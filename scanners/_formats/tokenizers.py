@@ -116,7 +116,8 @@ def tokenizer_of(document: object) -> Tokenizer:
     remarks += odd
     added, odd = _added(document.get("added_tokens"))
     remarks += odd
-    merges = tuple(map(_merge, _list(model.get("merges"))))
+    rows = (m for m in _list(model.get("merges")) if isinstance(m, str | list))
+    merges = tuple(m if isinstance(m, str) else " ".join(map(str, m)) for m in rows)
     parts: dict[str, object] = {part: document.get(part) for part in PARTS}
     unknown = model.get("unk_token")
     named = {"unk_token": unknown} if isinstance(unknown, str) else {}
@@ -127,16 +128,6 @@ def tokenizer_of(document: object) -> Tokenizer:
     remarks += cuts(document.get("truncation"), document.get("padding"), made.special)
     remarks += [*collisions(ids, added), *confusables(added)]
     return Tokenizer(ids, merges, added, parts, named, tuple(remarks))
-
-
-def _merge(row: object) -> str:
-    match row:
-        case str():
-            return row
-        case [str(left), str(right)]:
-            return f"{left} {right}"
-        case _:
-            return repr(row)[:200]
 
 
 def _list(value: object) -> list[object]:
