@@ -1,21 +1,20 @@
-"""Chat templates: parsed, never rendered; compared with the base's."""
+"""Chat templates: parsed, never rendered; compared with each other and with the base's."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator
-from typing import Literal
 
 from governance.context import RunContext
-from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
-from governance.subject import Composition, Noun, Subject
-from scanners._formats.documents import read_bytes, read_json
-from scanners._formats.templates import Remark, review
+from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
+from governance.subject import Composition, FileEntry
+from scanners._formats.names import shown
+from scanners._formats.template_compare import Difference, compare, same
+from scanners._formats.template_places import Place, places
+from scanners._formats.templates import Remark, TemplateReview, review, review_go
+from scanners._formats.tree import Content, content, contents
 
-Whose = Literal["adapter", "base"]
-
-_CONFIGS = ("tokenizer_config.json", "processor_config.json", "chat_template.json")
 _ESCAPE = Rule(
     id="template-escape",
     summary="a template reaches for the interpreter",
@@ -40,6 +39,18 @@ _HIDDEN = Rule(
     severity=Severity.MEDIUM,
     references=("AML.T0051", "CWE-1007"),
 )
+_COST = Rule(
+    id="template-cost",
+    summary="a template makes unbounded work",
+    severity=Severity.MEDIUM,
+    references=("CWE-834",),
+)
+_SOURCES = Rule(
+    id="template-sources-differ",
+    summary="one repository holds templates that disagree",
+    severity=Severity.MEDIUM,
+    references=("CWE-436",),
+)
 _DIFFERS = Rule(
     id="template-differs-from-base",
     summary="the adapter brings another template than its base",
@@ -47,192 +58,175 @@ _DIFFERS = Rule(
     references=("AML.T0010.003",),
 )
 _MEANS = {
-    "escape": (
-        _ESCAPE,
-        "a loader that renders it without a sandbox runs the author's code",
-        "do not load it",
-    ),
+    "escape": (_ESCAPE, "a loader that renders it without a sandbox runs the author's code", "do not load it"),
     "content": (_BRANCH, "the model can be made to say other things when a message holds these words", "use the base's template"),
     "unknown": (_UNKNOWN, "what it does when rendered was not reviewed", "have a person read the template, or use the base's"),
     "hidden": (_HIDDEN, "the model reads it, a person is not meant to", "use the base's template"),
+    "cost": (_COST, "one prompt can keep the loader's process busy without an end", "use the base's template"),
 }
-
-
-class _Template(Noun):
-    """One template and where it stands; ``name`` tells named ones apart."""
-
-    whose: Whose
-    path: str
-    name: str = "default"
-    key: str | None = None
-    text: str
-
-    @property
-    def item(self) -> str:
-        """What coverage calls it."""
-        return f"{self.whose}: {self.path}" + ("" if self.name == "default" else f" ({self.name})")
+#: Names of files by which loaders find a template of the base; its weights are not opened for this.
+_BASE_FILES = ("tokenizer_config.json", "processor_config.json", "chat_template.json")
 
 
 class ChatTemplate:
-    """Reads every chat template as a syntax tree.
+    """Reads every prompt template as a syntax tree, and follows its values.
 
     Detects:
         Access to attributes that lead out of the template, also when their names are put together from parts; output that
-        depends on words inside message content; tags, filters and functions that no common template uses; invisible and
-        direction-changing characters, encoded blocks, orders to disregard instructions; templates that differ from the base's.
+        depends on words inside message content, on its length, on the date, on the number of messages, or on roles and tools
+        nobody knows; tags, filters and functions that no common template uses; invisible and direction-changing characters,
+        encoded blocks, addresses, orders to disregard instructions; unbounded work; templates of one repository that
+        disagree, and such that differ from the base's.
 
     Why it matters:
         A template runs on every prompt, in the loader's process. Several loaders rendered it without a sandbox, and one
         that branches on content is a backdoor that needs no weights.
 
     Misses:
-        Behaviour that depends on length, position or date alone; triggers spelt like the control markers of known
-        families; a harmful but constant system prompt, which shows only as a difference from the base.
+        A trigger spelt like a control marker of a known family whose branch writes no prose; a harmful but constant system
+        prompt, which shows only as a difference from the base; the logic of Go templates beyond comparisons with content.
 
     Source:
         CVE-2024-34359, CVE-2026-5760, MITRE ATLAS AML.T0051; Jinja 3.1 documentation.
     """
 
     id = "chat-template"
-    version = "1"
-    declares = (_ESCAPE, _BRANCH, _UNKNOWN, _HIDDEN, _DIFFERS)
+    version = "2"
+    declares = (_ESCAPE, _BRANCH, _UNKNOWN, _HIDDEN, _COST, _SOURCES, _DIFFERS)
 
     def wants(self, composition: Composition) -> bool:
-        """Return whether any file can hold a template."""
-        return any(_places(s) for s in (composition.adapter, composition.base) if s is not None)
+        """Return True if there is a file: a template may stand anywhere."""
+        return bool(composition.adapter.files)
 
     def scan(self, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage]:
-        """Review each template, then compare the adapter's with the base's."""
-        found: list[_Template] = []
-        subjects: tuple[tuple[Whose, Subject | None], ...] = (("adapter", composition.adapter), ("base", composition.base))
-        for whose, subject in subjects:
-            for path in _places(subject) if subject else ():
-                for said in _read(whose, subject, path, ctx) if subject else ():
-                    if isinstance(said, Coverage):
-                        yield said
-                    else:
-                        found.append(said)
-        reviewed: set[tuple[str, str]] = set()
-        for template in found:
-            digest = hashlib.sha256(template.text.encode("utf-8", "surrogatepass")).hexdigest()
-            if (template.whose, digest) not in reviewed:
-                yield from _review(template)
-            else:
-                yield Coverage(item=template.item, outcome=Outcome.COMPLETED, reason="same text as another one")
-            reviewed.add((template.whose, digest))
-        yield from _compare(found)
+        """Review each template, then compare those of one folder, and the adapter's with the base's."""
+        known: dict[str, str] = {}
+        found: list[Place] = []
+        for entry, root in contents(composition, ctx):
+            yield from _file(entry, root, entry.path, ctx, known, found)
+        yield from _sources(found)
+        base = composition.base
+        theirs: list[Place] = []
+        for entry in base.files if base is not None else ():
+            if base is not None and (entry.path in _BASE_FILES or entry.path.endswith(".jinja")):
+                root = content(base, entry, ctx, "base") if entry.present else None
+                yield from _file(entry, root, f"base: {entry.path}", ctx, {}, theirs)
+        yield from _differences(found, theirs)
 
 
-def _places(subject: Subject) -> tuple[str, ...]:
-    """Return the files that can hold a template: at the root, or beside an adapter in a folder."""
-    return tuple(f.path for f in subject.files if f.path.endswith(".jinja") or f.path.rsplit("/", 1)[-1] in _CONFIGS)
-
-
-def _read(whose: Whose, subject: Subject, path: str, ctx: RunContext) -> Iterator[_Template | Coverage]:
-    entry = subject.file(path)
-    if entry is None or not entry.present:
-        yield Coverage(item=f"{whose}: {path}", outcome=Outcome.SKIPPED, reason="not downloaded")
+def _file(
+    entry: FileEntry, root: Content | None, item: str, ctx: RunContext, known: dict[str, str], found: list[Place]
+) -> Iterator[Fact | Coverage]:
+    if root is None:
+        yield Coverage(item=item, outcome=Outcome.SKIPPED, reason="not downloaded")
         return
-    if path.endswith(".jinja"):
-        data = read_bytes(subject, path, ctx)
-        if data is None:
-            yield Coverage(item=f"{whose}: {path}", outcome=Outcome.SKIPPED, reason="larger than allowed, or unreadable")
-        else:
-            named = path.rsplit("/", 1)[-1].removesuffix(".jinja")
-            name = "default" if named == "chat_template" else named
-            yield _Template(whose=whose, path=path, name=name, text=data.decode("utf-8", "replace"))
-        return
-    document = read_json(subject, path, ctx)
-    if document.value is None:
-        reason = document.problems[0] if document.problems else "holds nothing"
-        yield Coverage(item=f"{whose}: {path}", outcome=Outcome.SKIPPED, reason=reason)
-        return
-    if any("'chat_template'" in problem for problem in document.problems):
-        reason = "two templates under one key; the last was read"
-        yield Coverage(item=f"{whose}: {path} (first)", outcome=Outcome.SKIPPED, reason=reason)
-    templates = list(_inside(whose, path, document.mapping.get("chat_template")))
-    yield from templates
-    if not templates:
-        yield Coverage(item=f"{whose}: {path}", outcome=Outcome.NOT_APPLICABLE, reason="holds no template")
-
-
-def _inside(whose: Whose, path: str, value: object) -> Iterator[_Template | Coverage]:
-    match value:
-        case None:
-            return
-        case str():
-            yield _Template(whose=whose, path=path, key="chat_template", text=value)
-        case list():
-            for entry in value:
-                if isinstance(entry, dict) and isinstance(entry.get("template"), str):
-                    name = str(entry.get("name", "default"))[:60]
-                    yield _Template(whose=whose, path=path, key="chat_template", name=name, text=entry["template"])
-                else:
-                    yield Coverage(
-                        item=f"{whose}: {path}", outcome=Outcome.SKIPPED, reason="an entry of chat_template is no template"
-                    )
-        case dict():
-            for name, text in value.items():
-                if isinstance(text, str):
-                    yield _Template(whose=whose, path=path, key="chat_template", name=str(name)[:60], text=text)
-        case _:
-            yield Coverage(item=f"{whose}: {path}", outcome=Outcome.SKIPPED, reason="chat_template is no text")
-
-
-def _review(template: _Template) -> Iterator[Fact | Coverage]:
-    result = review(template.text)
-    for remark in result.remarks:
-        yield _finding(template, remark)
-    if result.problem:
-        yield _said(
-            template, _UNKNOWN, f"the template cannot be parsed: {result.problem}", "have a person read it, or use the base's"
-        )
-        yield Coverage(item=template.item, outcome=Outcome.SKIPPED, reason=f"cannot be parsed: {result.problem}")
+    here: list[Place] = []
+    gaps: list[str] = []
+    for inner in root.walk():
+        read = places(inner, ctx.limits)
+        here += read.found
+        if read.gap:
+            gaps.append(read.gap if inner is root else f"{inner}: {read.gap}")
+    for place in here:
+        ctx.checkpoint()
+        digest = hashlib.sha256(f"{place.language}:{place.text}".encode("utf-8", "surrogatepass")).hexdigest()
+        if digest not in known:
+            known[digest] = str(place.content)
+            result = review_go(place.text) if place.language == "go" else review(place.text)
+            yield from _said_of(place, result)
+            if result.problem:
+                gaps.append(f"a template cannot be parsed: {result.problem}")
+    found += here
+    if gaps:
+        yield Coverage(item=item, outcome=Outcome.SKIPPED, reason="; ".join(gaps[:3]))
+    elif here:
+        yield Coverage(item=item, outcome=Outcome.COMPLETED)
     else:
-        yield Coverage(item=template.item, outcome=Outcome.COMPLETED)
+        yield Coverage(item=item, outcome=Outcome.NOT_APPLICABLE, reason="holds no template")
 
 
-def _finding(template: _Template, remark: Remark) -> Finding:
+def _said_of(place: Place, result: TemplateReview) -> Iterator[Finding]:
+    for remark in result.remarks[:200]:
+        yield _finding(place, remark)
+    if result.problem:
+        words = f"the template cannot be parsed: {result.problem}"
+        yield _said(place, _UNKNOWN, words, "have a person read it, or use the base's")
+
+
+def _finding(place: Place, remark: Remark) -> Finding:
     rule, why, remedy = _MEANS[remark.kind]
-    finding = _said(template, rule, f"line {remark.line} of the template: {remark.what}; {why}", remedy)
-    if remark.kind == "content":
-        update = (
-            {"severity": Severity.MEDIUM, "confidence": Confidence.LOW} if not remark.certain else {"confidence": Confidence.MEDIUM}
-        )
-        return finding.model_copy(update=update)
-    return finding
+    named = "" if place.name == "default" else f" {shown(place.name)!r}"
+    finding = _said(place, rule, f"line {remark.line} of the template{named}: {shown(remark.what)}; {why}", remedy)
+    if remark.kind != "content":
+        return finding if remark.grade == "certain" else finding.model_copy(update={"confidence": Confidence.MEDIUM})
+    severity = Severity.HIGH if remark.grade in ("certain", "date") else Severity.MEDIUM
+    confidence = Confidence.MEDIUM if remark.grade == "certain" else Confidence.LOW
+    return finding.model_copy(update={"severity": severity, "confidence": confidence})
 
 
-def _said(template: _Template, rule: Rule, message: str, remedy: str, **evidence: str) -> Finding:
+def _said(place: Place, rule: Rule, message: str, remedy: str, **evidence: str) -> Finding:
     return Finding(
         rule=rule.id,
         severity=rule.severity,
         basis=Basis.TEXT,
         message=message,
-        subject=template.whose,
-        locations=(Location(path=template.path, key=template.key),),
+        subject=place.content.whose,
+        locations=(place.content.location(key=place.key and shown(place.key)),),
         remediation=remedy,
         references=rule.references,
         evidence=evidence,
     )
 
 
-def _compare(found: list[_Template]) -> Iterator[Fact]:
-    """Yield one finding for each named template of the adapter that differs from the base's of the same name."""
-    base = {t.name: t.text for t in found if t.whose == "base" and "/" not in t.path}
-    for template in found:
-        other = base.get(template.name)
-        if template.whose != "adapter" or other is None or other.strip() == template.text.strip():
+def _sources(found: list[Place]) -> Iterator[Finding]:
+    """Yield one finding for each name whose templates of one folder disagree."""
+    groups: dict[tuple[str, str], list[Place]] = defaultdict(list)
+    for place in found:
+        telling = place.key is None or "chat_template" in place.key
+        if place.language == "jinja" and not place.content.entry and telling:
+            folder = place.content.path.rpartition("/")[0].removesuffix("chat_templates").removesuffix("additional_")
+            groups[folder.rstrip("/"), place.name].append(place)
+    for (_, name), group in groups.items():
+        others = [p for p in group[1:] if not same(p.text, group[0].text)]
+        if others:
+            listed = ", ".join(dict.fromkeys(str(p.content.location(key=p.key)) for p in (group[0], *others)))
+            finding = _said(
+                others[0],
+                _SOURCES,
+                f"the template {shown(name)!r} is written differently in {listed}; which one counts depends on the loader",
+                "keep one template, the one that was reviewed",
+                difference=_words(compare(group[0].text, others[0].text)),
+            )
+            yield finding.model_copy(update={"locations": tuple(p.content.location(key=p.key) for p in (group[0], *others))[:8]})
+
+
+def _differences(found: list[Place], base: list[Place]) -> Iterator[Finding]:
+    """Yield one finding for each template of the adapter that differs from the base's of the same name."""
+    theirs: dict[str, str] = {}
+    for place in base:
+        if place.key is None or "chat_template" in place.key:
+            theirs.setdefault(place.name, place.text)
+    for place in found:
+        other = theirs.get(place.name)
+        telling = place.key is None or "chat_template" in place.key
+        if other is None or not telling or place.language != "jinja" or same(place.text, other):
             continue
-        lines = difflib.unified_diff(other.splitlines(), template.text.splitlines(), "base", "adapter", lineterm="", n=0)
-        changed = [line for line in lines if not line.startswith(("---", "+++", "@@"))]
-        yield _said(
-            template,
+        change = compare(other, place.text)
+        inserted = bool(change.prose or change.tests) and change.keeps
+        added = f" and adds {change.prose[0][:80]!r}" if change.prose else ""
+        finding = _said(
+            place,
             _DIFFERS,
-            f"the adapter's chat template differs from the base's in {len(changed)} lines; prompts reach the model in another form",
+            f"the adapter's chat template differs from the base's in {change.lines} lines{shown(added)}; "
+            "prompts reach the model in another form",
             "read the difference; use the base's template if nothing in the card explains it",
-            difference="\n".join(line[:160] for line in changed[:12]),
+            difference=_words(change),
         )
+        yield finding.model_copy(update={"severity": Severity.MEDIUM}) if inserted else finding
+
+
+def _words(change: Difference) -> str:
+    return "\n".join(shown(line[:160]) for line in change.shown)
 
 
 PLUGIN = ChatTemplate()

@@ -1,262 +1,224 @@
-"""Where the words of a message flow inside a template: which branches and rewrites hang on them.
+"""Follows a template without rendering it: which names it reaches for, what its output hangs on, how much work it makes.
 
-Read by ``scanners._formats.templates``. A branch on role, position, or the presence of tools is ordinary; a branch on
-words inside message content is the shape of a backdoor that needs no weights.
+Read by ``scanners._formats.templates``. Both ways of every branch are walked, loops over constants are walked element by
+element and others twice, macros at each call; what is left open stays open and keeps the marks of what it is made from.
 
 Source:
-    Backdoored chat templates, MITRE ATLAS AML.T0051 and AML.T0018; markers of the common families' own templates.
+    Jinja 3.1 template designer documentation, scoping and namespaces; MITRE ATLAS AML.T0051 and AML.T0018.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 
 from jinja2 import nodes
 
-_CONTENT = ("content", "text")
-_TEXT_METHODS = (
-    "startswith", "endswith", "find", "rfind", "index", "count", "split", "rsplit", "partition", "rpartition",
-    "replace", "removeprefix", "removesuffix",
-)  # fmt: skip
-_TEXT_TESTS = ("in", "eq", "equalto", "sameas", "ne")
-_TO_TEXT = ("string", "tojson", "join")
-_MARKUP = re.compile(r"[<>\[\]|{}`]|\A\s*/")
+from scanners._formats.template_calls import Calls
+from scanners._formats.template_folding import TooMuch
+from scanners._formats.template_values import ANY, MOST_TEXT, Map, Seq, Value, constant, either, items_of, shown_text
+from scanners._formats.template_words import writes_prose
+
+#: The most one loop over constants, or several inside each other, may do.
+_MOST_ROUNDS = 1_000_000
+_UNROLLED = 48
 
 
-def fold(node: nodes.Node, constants: dict[str, str]) -> str | None:
-    """Return the text an expression always has, or None.
+class Flow(Calls):
+    """One reading of one template; ``notes`` holds what was seen."""
 
-    Args:
-        node: An expression.
-        constants: Text of names that are set once.
-    """
-    match node:
-        case nodes.Const(value=str(value)):
-            return value
-        case nodes.Const(value=int(value)) if not isinstance(value, bool) and abs(value) < 10**9:
-            return str(value)
-        case nodes.TemplateData(data=str(data)):
-            return data
-        case nodes.Name(name=name):
-            return constants.get(name)
-        case nodes.Concat():
-            return _all([fold(n, constants) for n in node.nodes], "")
-        case nodes.Add():
-            return _all([fold(node.left, constants), fold(node.right, constants)], "")
-        case nodes.Mul(left=left, right=nodes.Const(value=int(times))) if 0 <= times <= 1_000:
-            text = fold(left, constants)
-            return None if text is None else (text * times)[:10_000]
-        case nodes.Mod(left=left, right=right):
-            return _percent(left, right, constants)
-        case nodes.Getitem(arg=nodes.Slice(start=None, stop=None, step=nodes.Neg(node=nodes.Const(value=1)))):
-            text = fold(node.node, constants)
-            return text[::-1] if text is not None else None
-        case nodes.Filter() if node.node is not None:
-            return _filtered(node.name, node.node, node.args, constants)
-        case nodes.Call(node=nodes.Getattr(node=owner, attr=("join" | "replace" | "lower" | "upper" | "strip") as attr)):
-            if attr == "join" and node.args:
-                return _filtered("join", node.args[0], [owner], constants)
-            return _filtered(attr, owner, node.args, constants)
-        case _:
-            return None
+    def run(self, tree: nodes.Template) -> None:
+        """Walk a template; a reading that takes too many steps ends with a note."""
+        try:
+            self._body(tree.body)
+            for name, macro in list(self.macros.items()):
+                if name not in self.called:
+                    self.call_macro(macro, [], {}, macro.lineno)
+        except TooMuch as reason:
+            self.note("cost", f"{reason}, so that not everything was followed", tree.lineno)
 
+    def _body(self, statements: Iterable[nodes.Node]) -> Value:
+        out = [self._statement(s) for s in statements]
+        return self._text(out)
 
-def _all(parts: list[str | None], glue: str) -> str | None:
-    known = [p for p in parts if p is not None]
-    return glue.join(known)[:10_000] if len(known) == len(parts) else None
+    @staticmethod
+    def _text(parts: Sequence[Value]) -> Value:
+        marks = frozenset(m for p in parts for m in p.marks)
+        if len(parts) == 1:
+            return parts[0]
+        known = [shown_text(p.known[0]) if len(p.known) == 1 and not p.open else None for p in parts]
+        texts = [k for k in known if k is not None]
+        if len(texts) == len(parts) and sum(map(len, texts)) <= MOST_TEXT:
+            return constant("".join(texts), marks)
+        return Value(marks=marks | {"built"})
 
+    def _statement(self, node: nodes.Node) -> Value:
+        self.step()
+        nothing = constant("")
+        match node:
+            case nodes.Output():
+                return self._text([self.text_of(self.value(n)) for n in node.nodes])
+            case nodes.If():
+                return self._if(node)
+            case nodes.For():
+                return self._for(node)
+            case nodes.Assign():
+                self._doubling(node)
+                self.assign(node.target, self.value(node.node))
+            case nodes.AssignBlock():
+                made = self._body(node.body)
+                self.assign(node.target, made if node.filter is None else self.filter_chain(node.filter, made))
+            case nodes.Macro():
+                self.macros[node.name] = node
+                self.names[node.name] = Value(marks=frozenset({"macro"}))
+            case nodes.CallBlock():
+                inner = self._scoped(node.body, {a.name: ANY for a in node.args})
+                before = self.caller
+                self.caller = inner
+                made = self.value(node.call)
+                self.caller = before
+                return made.marked(*inner.marks)
+            case nodes.FilterBlock():
+                return self.filter_chain(node.filter, self._body(node.body))
+            case nodes.With():
+                values = [self.value(v) for v in node.values]
+                return self._scoped(node.body, {}, list(zip(node.targets, values, strict=False)))
+            case nodes.ExprStmt():
+                self.value(node.node)
+            case nodes.Expr():
+                return self.value(node)
+            case nodes.Scope() | nodes.Block() | nodes.ScopedEvalContextModifier():
+                return self._body(node.body)
+            case _:
+                for child in node.iter_child_nodes():
+                    self._statement(child)
+                return ANY
+        return nothing
 
-def _percent(left: nodes.Node, right: nodes.Node, constants: dict[str, str]) -> str | None:
-    pattern = fold(left, constants)
-    values = [fold(n, constants) for n in (right.items if isinstance(right, nodes.Tuple | nodes.List) else [right])]
-    if pattern is None or None in values:
-        return None
-    for value in values:
-        shown = value or ""
-        if "%c" in pattern and shown.isdigit() and int(shown) < 0x110000:
-            pattern = pattern.replace("%c", chr(int(shown)), 1)
-        else:
-            pattern = re.sub(r"%[sd]", lambda _, shown=shown: shown, pattern, count=1)  # type: ignore[misc]
-    return pattern[:10_000]
+    def _scoped(self, body: Sequence[nodes.Node], given: dict[str, Value], pairs: Iterable[tuple[nodes.Node, Value]] = ()) -> Value:
+        outer = self.names
+        self.names = {**outer, **given}
+        for target, value in pairs:
+            self.assign(target, value)
+        made = self._body(body)
+        self.names = outer
+        return made
 
+    def _if(self, node: nodes.If) -> Value:
+        test = self.value(node.test)
+        if writes_prose([*node.body, *node.elif_, *node.else_]):
+            self.promote(test)
+        names, heap = dict(self.names), dict(self.heap)
+        self.guards += 1
+        first = self._body(node.body)
+        taken_names, taken_heap = self.names, self.heap
+        self.names, self.heap = names, heap
+        other = self._body([*node.elif_, *node.else_])
+        self.guards -= 1
+        self.names, self.heap = _merged(taken_names, self.names), _merged(taken_heap, self.heap)
+        return either([first, other])
 
-def _filtered(name: str, node: nodes.Node, args: list[nodes.Expr], constants: dict[str, str]) -> str | None:
-    if name == "join":
-        glue = fold(args[0], constants) if args else ""
-        if isinstance(node, nodes.List | nodes.Tuple) and glue is not None:
-            return _all([fold(n, constants) for n in node.items], glue)
-        text = fold(node, constants)
-        return glue.join(text)[:10_000] if text is not None and glue is not None else None
-    text, given = fold(node, constants), [fold(a, constants) for a in args]
-    if text is None or None in given:
-        return None
-    match name, given:
-        case "replace", [str(old), str(new), *_]:
-            return text.replace(old, new)[:10_000]
-        case "reverse", _:
-            return text[::-1]
-        case "format", [*values]:
-            return _percent(nodes.Const(text), nodes.Tuple([nodes.Const(v) for v in values], "load"), {})
-        case ("lower" | "upper" | "trim" | "strip" | "string" | "safe" | "e") as plain, _:
-            return {"lower": text.lower(), "upper": text.upper(), "trim": text.strip(), "strip": text.strip()}.get(plain, text)
-        case _:
-            return None
+    def _for(self, node: nodes.For) -> Value:
+        over = self.value(node.iter)
+        items = items_of(over)
+        count = self.sizes_of(over) if items is None else len(items)
+        self.rounds *= max(1, count)
+        if self.rounds > _MOST_ROUNDS:
+            self.note("cost", f"loops inside each other go round {self.rounds:,} times", node.lineno)
+        each = list(items[:_UNROLLED]) if items is not None else [self.element(over)] * 2
+        whole = items is not None and len(items) <= _UNROLLED and node.test is None
+        names, outer_loop, made = self.names, self.loop, list[Value]()
+        self.loop = self.element(over), over
+        self.guards += 1
+        self.loops += 1
+        for item in each:
+            self.names = dict(names)
+            heap = dict(self.heap)
+            self.assign(node.target, item)
+            if node.test is not None:
+                test = self.value(node.test)
+                if writes_prose(node.body):
+                    self.promote(test)
+            made.append(self._body(node.body))
+            if not whole:
+                self.heap = _merged(heap, self.heap)
+        self.loops -= 1
+        self.guards -= 1
+        self.names, self.loop = names, outer_loop
+        self.rounds //= max(1, count)
+        if node.else_:
+            made.append(self._body(node.else_))
+        if whole:
+            return self._text(made) if made else constant("")
+        return Value(marks=frozenset(m for v in made for m in v.marks))
 
-
-def set_constants(tree: nodes.Template) -> dict[str, str]:
-    """Return the text of every name that is set to one constant, and nowhere to another."""
-    found: dict[str, str | None] = {}
-    for node in tree.find_all(nodes.Assign):
-        if isinstance(node.target, nodes.Name):
-            name = node.target.name
-            text = fold(node.node, {k: v for k, v in found.items() if v is not None})
-            found[name] = text if name not in found or found[name] == text else None
-    for block in tree.find_all((nodes.AssignBlock, nodes.For, nodes.Macro)):
-        for target in block.find_all(nodes.Name):
-            if target.ctx in ("store", "param") and not isinstance(block, nodes.For | nodes.Macro):
-                found[target.name] = None
-    return {k: v for k, v in found.items() if v is not None}
-
-
-def content_branches(tree: nodes.Template, constants: dict[str, str], markers: frozenset[str]) -> Iterator[tuple[int, str, bool]]:
-    """Yield (line, what, certain) for everything that hangs on words inside message content.
-
-    Args:
-        tree: A template.
-        constants: Text of names that are set once.
-        markers: Words that are ordinary inside markup.
-    """
-    flow = _Flow(tree)
-    for node in tree.find_all((nodes.Compare, nodes.Call, nodes.Test, nodes.Filter, nodes.Getitem)):
-        for text in _words(node, flow, constants):
-            if _marker(text, markers):
-                continue
-            certain = not _MARKUP.search(text)
-            yield node.lineno, f"looks for {text[:60]!r} in message content", certain
-
-
-def _words(node: nodes.Node, flow: _Flow, constants: dict[str, str]) -> Iterator[str]:
-    """Yield the constant texts that message content is held against by one expression."""
-    sides: list[nodes.Node] = []
-    match node:
-        case nodes.Compare():
-            sides = [node.expr, *(o.expr for o in node.ops)]
-        case nodes.Call(node=nodes.Getattr(node=owner, attr=attr)) if attr in _TEXT_METHODS:
-            sides = [owner, *(node.args[:1] if attr == "replace" else node.args)]
-        case nodes.Call(node=nodes.Getattr(node=owner, attr="get")) if any(flow.content(a) for a in node.args):
-            sides = [node.args[0], *_keys(owner)]
-        case nodes.Test() if node.name in _TEXT_TESTS:
-            sides = [node.node, *(node.args or [])]
-        case nodes.Filter(name="replace") if node.node is not None:
-            sides = [node.node, *node.args[:1]]
-        case nodes.Getitem(node=nodes.Dict()):
-            sides = [node.arg, *_keys(node.node)]
-        case _:
+    def _doubling(self, node: nodes.Assign) -> None:
+        """Note a text or list that grows by itself in a loop."""
+        if not self.loops or not isinstance(node.target, nodes.Name | nodes.NSRef):
             return
-    if not any(flow.content(s) for s in sides):
-        return
-    for side in sides:
-        if flow.content(side):
-            continue
-        whole = fold(side, constants)
-        texts = [whole] if whole is not None else [c.value for c in side.find_all(nodes.Const) if isinstance(c.value, str)]
-        yield from texts
+        wanted = (node.target.name, getattr(node.target, "attr", None))
+        if not isinstance(node.node, nodes.Concat | nodes.Add | nodes.Mul):
+            return
+        uses = 0
+        for inner in node.node.find_all((nodes.Name, nodes.Getattr)):
+            if isinstance(inner, nodes.Name):
+                uses += wanted == (inner.name, None)
+            elif isinstance(inner, nodes.Getattr) and isinstance(inner.node, nodes.Name):
+                uses += wanted == (inner.node.name, inner.attr)
+        if uses > 1:
+            self.note("cost", f"{wanted[0]!r} doubles with every round of a loop", node.lineno)
 
-
-def _keys(node: nodes.Node) -> list[nodes.Node]:
-    return [pair.key for pair in node.items] if isinstance(node, nodes.Dict) else [node]
-
-
-def _marker(text: str, markers: frozenset[str]) -> bool:
-    """Return whether a text is a control marker or holds no word."""
-    words = re.findall(r"[^\W\d_]+", text.lower())
-    return not words or (bool(_MARKUP.search(text)) and set(words) <= markers)
-
-
-class _Flow:
-    """Which names hold messages and which hold message content; found by passing over the assignments until nothing is new."""
-
-    def __init__(self, tree: nodes.Template) -> None:
-        self._messages = {"messages"}
-        self._texts: set[str] = set()
-        before = -1
-        while before != len(self._messages) + len(self._texts):
-            before = len(self._messages) + len(self._texts)
-            self._pass(tree)
-
-    def _pass(self, tree: nodes.Template) -> None:
-        macros = {m.name: m for m in tree.find_all(nodes.Macro)}
-        for node in tree.find_all((nodes.Assign, nodes.For, nodes.Call)):
-            match node:
-                case nodes.Assign():
-                    self._note(node.target, node.node)
-                case nodes.For():
-                    self._note(node.target, node.iter)
-                case nodes.Call(node=nodes.Name(name=name)) if name in macros:
-                    for parameter, argument in zip(macros[name].args, node.args, strict=False):
-                        self._note(parameter, argument)
-                case _:
-                    pass
-
-    def _note(self, target: nodes.Node, value: nodes.Node) -> None:
-        name = (
-            target.name
-            if isinstance(target, nodes.Name)
-            else f"{target.name}.{target.attr}"
-            if isinstance(target, nodes.NSRef)
-            else ""
-        )
-        if self.content(value):
-            self._texts.add(name)
-        elif self._holds_messages(value):
-            self._messages.add(name)
-
-    def content(self, node: nodes.Node) -> bool:
-        """Return whether an expression is text of a message, or made from it."""
-        match node:
+    def assign(self, target: nodes.Node, value: Value) -> None:
+        """Give a name, an attribute of a namespace, or several names their value."""
+        match target:
             case nodes.Name(name=name):
-                return name in self._texts
-            case nodes.Getattr(node=nodes.Name(name=owner), attr=attr) if f"{owner}.{attr}" in self._texts:
-                return True
-            case nodes.Getattr(attr=attr):
-                return attr in _CONTENT
-            case nodes.Getitem(arg=nodes.Const(value=str(key))):
-                return key in _CONTENT
-            case nodes.Getitem():
-                return self.content(node.node)
-            case nodes.Call(node=nodes.Getattr(attr="get"), args=[nodes.Const(value=str(key)), *_]):
-                return key in _CONTENT
-            case nodes.Call(node=nodes.Getattr(node=owner)):
-                return self.content(owner)
-            case nodes.Filter() if node.node is not None:
-                if node.name in _TO_TEXT and self._holds_messages(node.node):
-                    return True
-                attributes = [a.value for a in (*node.args, *(k.value for k in node.kwargs)) if isinstance(a, nodes.Const)]
-                return (node.name not in ("length", "count") and self.content(node.node)) or (
-                    node.name == "map" and bool(set(_CONTENT) & set(attributes))
-                )
-            case nodes.Add() | nodes.Mod():
-                return self.content(node.left) or self.content(node.right)
-            case nodes.Concat():
-                return any(self.content(n) for n in node.nodes)
-            case nodes.CondExpr():
-                return self.content(node.expr1) or (node.expr2 is not None and self.content(node.expr2))
-            case nodes.Or() | nodes.And():
-                return self.content(node.left) or self.content(node.right)
+                self.names[name] = value
+                if value.has("namespace") and isinstance(value.only, Map):
+                    self.heap.update({f"{name}.{k.only}": v for k, v in value.only.pairs})
+            case nodes.NSRef(name=name, attr=attr):
+                self.heap[f"{name}.{attr}"] = value
+            case nodes.Tuple(items=targets):
+                parts = value.only.items if isinstance(value.only, Seq) else ()
+                if value.has("pair", "group") and len(targets) == 2:
+                    whole = {"messages"} if value.has("group") else value.marks - {"pair"}
+                    self.assign(targets[0], Value(marks=value.marks & {"tools"}))
+                    self.assign(targets[1], Value(marks=frozenset(whole)))
+                    return
+                for place, inner in enumerate(targets):
+                    self.assign(inner, parts[place] if place < len(parts) else self.element(value))
             case _:
-                return False
+                pass
 
-    def _holds_messages(self, node: nodes.Node) -> bool:
-        match node:
-            case nodes.Name(name=name):
-                return name in self._messages
-            case nodes.Getattr(node=nodes.Name(name=owner), attr=attr):
-                return f"{owner}.{attr}" in self._messages
-            case nodes.Getitem() | nodes.Filter() if node.node is not None:
-                key = node.arg if isinstance(node, nodes.Getitem) else None
-                return not (isinstance(key, nodes.Const) and isinstance(key.value, str)) and self._holds_messages(node.node)
-            case nodes.CondExpr():
-                return self._holds_messages(node.expr1)
-            case _:
-                return False
+    def call_macro(self, macro: nodes.Macro, args: Sequence[Value], named: dict[str, Value], line: int) -> Value:
+        """Return what a macro writes for these arguments."""
+        self.called.add(macro.name)
+        marks = frozenset(m for v in (*args, *named.values()) for m in v.marks)
+        if macro.name in self.running:
+            if self.guards == self.running[macro.name]:
+                self.note("cost", f"macro {macro.name!r} calls itself without an end", line)
+            return Value(marks=marks)
+        if len(self.running) > 12:
+            return Value(marks=marks)
+        defaults = [self.value(d) for d in macro.defaults]
+        given: dict[str, Value] = {}
+        for place, parameter in enumerate(macro.args):
+            fallback = place - (len(macro.args) - len(defaults))
+            value = named.get(parameter.name)
+            if value is None and place < len(args):
+                value = args[place]
+            given[parameter.name] = value or (defaults[fallback] if fallback >= 0 else ANY)
+        given["varargs"] = Value(marks=marks)
+        given["kwargs"] = Value(marks=marks)
+        self.running[macro.name] = self.guards
+        made = self._scoped(macro.body, given)
+        del self.running[macro.name]
+        return made
+
+
+def _merged(first: dict[str, Value], second: dict[str, Value]) -> dict[str, Value]:
+    """Return what names are after one of two ways was taken."""
+    if first == second:
+        return first
+    return {
+        name: first[name] if first.get(name) == second.get(name) else either([first.get(name, ANY), second.get(name, ANY)])
+        for name in {**first, **second}
+    }

@@ -1,7 +1,7 @@
 """Chat templates of a subject, read as Jinja syntax trees: what they reach for, and what their output hangs on.
 
 Made from text; read by ``scanners.chat_template``. Nothing is rendered, and nothing is evaluated: constants are folded by
-this module's own few rules.
+this package's own few rules.
 
 Source:
     Jinja 3.1 template designer documentation; transformers ``utils/chat_template_utils.py`` (globals, ``generation`` tag);
@@ -21,21 +21,30 @@ from jinja2.parser import Parser
 
 from governance.subject import Noun
 from scanners._formats.tables import table
-from scanners._formats.template_flow import content_branches, fold, set_constants
+from scanners._formats.template_flow import Flow
+from scanners._formats.template_words import Grade, judge
 
-Kind = Literal["escape", "unknown", "content", "hidden"]
+Kind = Literal["escape", "unknown", "content", "hidden", "cost"]
 
-_LIMIT = 1_000_000
+#: Honest templates have up to 50,000 characters; the parser takes seconds for the rest.
+_LIMIT = 150_000
 _TABLE: dict[str, str] = table("templates")
-_FILTERS, _METHODS, _GLOBALS, _LEAKY, _BY_ATTRIBUTE = (
-    frozenset(_TABLE[key].split()) for key in ("filters", "methods", "globals", "leaky", "by-attribute")
+_FILTERS, _TESTS, _METHODS, _GLOBALS, _LEAKY, _INTERNALS, _ROLES = (
+    frozenset(_TABLE[key].split()) for key in ("filters", "tests", "methods", "globals", "leaky", "internals", "roles")
 )
 _FOREIGN = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.ContextReference, nodes.EnvironmentAttribute)
-_ENCODED = re.compile(r"[A-Za-z0-9+/]{48,}={0,2}")
+_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}|(?:\\x[0-9a-fA-F]{2}){12,}|(?:[0-9a-fA-F]{2}){24,}")
 _ORDER = re.compile(
-    r"\b(ignore|disregard|forget|override)\b.{0,40}\b(previous|prior|above|safety|earlier)\b.{0,20}\binstructions?\b", re.IGNORECASE
+    r"\b(ignore|disregard|forget|override|bypass)\b.{0,40}\b(previous|prior|above|safety|earlier|system|all)\b"
+    r".{0,30}\b(instructions?|rules?|guidelines|prompts?|polic(?:y|ies))\b"
+    r"|\b(do not|don't|never)\s+(tell|mention|reveal|inform|disclose)\b.{0,40}\b(user|human|anyone|operator)\b",
+    re.IGNORECASE,
 )
-_FORMAT_ACCESS = re.compile(r"\{[^{}]*[.\[]\s*_|\{[^{}]*__")
+_LINK = re.compile(r"\b(?:https?|ftp|wss?|data|file)://?[^\s'\"<>)\]]{3,120}", re.IGNORECASE)
+_SCRIPT = re.compile(
+    r"<\s*(?:script|iframe|object|embed|svg|img|form|meta)\b[^<>]{0,80}[>=]|\bjavascript:|\bon(?:error|load|click)\s*=",
+    re.IGNORECASE,
+)
 
 
 class Remark(Noun):
@@ -44,7 +53,7 @@ class Remark(Noun):
     kind: Kind
     what: str
     line: int = 0
-    certain: bool = True
+    grade: Grade = "certain"
 
 
 class TemplateReview(Noun):
@@ -65,7 +74,9 @@ class _Generation(Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
-_JINJA = Environment(extensions=["jinja2.ext.loopcontrols", _Generation], trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - only parses
+_JINJA = Environment(  # noqa: S701 - only parses
+    extensions=["jinja2.ext.loopcontrols", "jinja2.ext.do", _Generation], trim_blocks=True, lstrip_blocks=True
+)
 
 
 def parse(source: str) -> nodes.Template | str:
@@ -91,100 +102,112 @@ def review(source: str) -> TemplateReview:
     hidden = tuple(_hidden(source))
     tree = parse(source)
     if isinstance(tree, str):
-        return TemplateReview(remarks=hidden, problem=tree)
+        return TemplateReview(remarks=(*hidden, *_literal(source, 1)), problem=tree)
+    problem = ""
+    remarks: list[Remark] = []
+    flow = Flow()
     try:
-        constants = set_constants(tree)
-        remarks = (*_escapes(tree, constants), *_unknown(tree, constants), *_branches(tree, constants), *_hidden_constants(tree))
+        remarks += [*_names(tree), *_hidden_constants(tree)]
+        flow.run(tree)
     except RecursionError:
-        return TemplateReview(remarks=hidden, problem="nested too deeply")
-    return TemplateReview(remarks=tuple(dict.fromkeys((*remarks, *hidden))))
+        problem = "nested too deeply"
+    remarks += [Remark.model_validate(vars(note)) for note in flow.notes]
+    remarks += hidden
+    return TemplateReview(remarks=tuple(dict.fromkeys(remarks)), problem=problem)
 
 
-def _branches(tree: nodes.Template, constants: dict[str, str]) -> Iterator[Remark]:
-    for line, what, certain in content_branches(tree, constants, frozenset(_TABLE["markers"].split())):
-        yield Remark(kind="content", what=what, line=line, certain=certain)
-
-
-def _escapes(tree: nodes.Template, constants: dict[str, str]) -> Iterator[Remark]:
-    for node in tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Filter, nodes.Call)):
-        for name in _reached(node, constants):
-            if any(part.startswith("_") for part in name.split(".")):
-                yield Remark(kind="escape", what=f"reaches for {name!r}", line=node.lineno)
-        if isinstance(node, nodes.Getattr | nodes.Getitem) and isinstance(node.node, nodes.Name) and node.node.name in _LEAKY:
-            yield Remark(kind="escape", what=f"reaches into {node.node.name!r}", line=node.lineno)
-        if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) and node.node.attr in ("format", "format_map"):
-            text = fold(node.node.node, constants)
-            if text and _FORMAT_ACCESS.search(text):
-                yield Remark(kind="escape", what=f"formats with {text[:60]!r}", line=node.lineno)
-
-
-def _reached(node: nodes.Node, constants: dict[str, str]) -> Iterator[str]:
-    """Yield the attribute or item names a node reaches for, as far as they are constant."""
-    match node:
-        case nodes.Getattr():
-            yield node.attr
-        case nodes.Getitem():
-            yield from filter(None, [fold(node.arg, constants)])
-        case nodes.Filter() if node.name in _BY_ATTRIBUTE:
-            arguments = [*node.args, *(k.value for k in node.kwargs)]
-            yield from (text for a in arguments if (text := fold(a, constants)))
-        case _:
-            return
-
-
-def _unknown(tree: nodes.Template, constants: dict[str, str]) -> Iterator[Remark]:
+def _names(tree: nodes.Template) -> Iterator[Remark]:
+    """Yield names that are written out, wherever they stand: also in parts nobody calls."""
+    bound = {n.name for n in tree.find_all(nodes.Name) if n.ctx in ("store", "param")}
     own = {m.name for m in tree.find_all(nodes.Macro)}
     for node in tree.find_all(nodes.Node):
         match node:
-            case nodes.Filter() if node.name not in _FILTERS:
-                yield Remark(kind="unknown", what=f"filter {node.name!r}", line=node.lineno)
-            case nodes.Filter(name="map") if node.args and fold(node.args[0], constants) == "attr":
-                yield Remark(kind="unknown", what="filter 'attr', by way of map", line=node.lineno)
+            case nodes.Getattr(attr=attr) if attr.startswith("_") or attr in _INTERNALS:
+                yield Remark(kind="escape", what=f"reaches for {attr[:60]!r}", line=node.lineno)
+            case nodes.Getattr() | nodes.Getitem() if isinstance(node.node, nodes.Name) and node.node.name in _LEAKY - bound:
+                yield Remark(kind="escape", what=f"reaches into {node.node.name!r}", line=node.lineno)
+            case nodes.Filter(name=name) if name not in _FILTERS and name != "attr":
+                yield Remark(kind="unknown", what=f"filter {name[:60]!r}", line=node.lineno)
+            case nodes.Test(name=name) if name not in _TESTS:
+                yield Remark(kind="unknown", what=f"test {name[:60]!r}", line=node.lineno)
             case nodes.Call(node=nodes.Name(name=name)) if name not in _GLOBALS | own:
-                yield Remark(kind="unknown", what=f"function {name!r}", line=node.lineno)
+                yield Remark(kind="unknown", what=f"function {name[:60]!r}", line=node.lineno)
             case nodes.Call(node=nodes.Getattr(attr=attr)) if attr not in _METHODS:
-                yield Remark(kind="unknown", what=f"method {attr!r}", line=node.lineno)
-            case nodes.Call(node=nodes.Getitem()):
-                yield Remark(kind="unknown", what="a call of something looked up by item", line=node.lineno)
-            case nodes.Getitem() if _built(node.arg) and fold(node.arg, constants) is None:
-                yield Remark(kind="unknown", what="an item name built at run time", line=node.lineno)
+                yield Remark(kind="unknown", what=f"method {attr[:60]!r}", line=node.lineno)
+            case nodes.Call(node=nodes.Getitem() | nodes.Filter() | nodes.Call()):
+                yield Remark(kind="unknown", what="a call of something looked up", line=node.lineno)
             case _ if isinstance(node, _FOREIGN):
                 yield Remark(kind="unknown", what=f"tag {type(node).__name__.lower()!r}", line=node.lineno)
             case _:
                 pass
 
 
-def _built(node: nodes.Node) -> bool:
-    """Return whether a name is put together from text."""
-    if isinstance(node, nodes.Concat):
-        return True
-    if isinstance(node, nodes.Add | nodes.Mod):
-        return any(isinstance(c.value, str) for c in node.find_all(nodes.Const))
-    return isinstance(node, nodes.Filter) and node.name in ("join", "replace", "reverse", "format")
-
-
 def _hidden(text: str) -> Iterator[Remark]:
     for number, line in enumerate(text.splitlines(), start=1):
-        seen = {c for c in line if _invisible(c)}
-        for character in sorted(seen):
+        if line.isascii():
+            continue
+        for character in sorted({c for c in line if invisible(c)})[:20]:
             name = unicodedata.name(character, "unnamed")
             yield Remark(kind="hidden", what=f"U+{ord(character):04X} {name}", line=number)
 
 
 def _hidden_constants(tree: nodes.Template) -> Iterator[Remark]:
-    """Yield invisible characters that the source writes as escapes, encoded blocks, and orders to the model."""
+    """Yield invisible characters that the source writes as escapes, encoded blocks, links, markup, and orders to the model."""
     for node in tree.find_all((nodes.Const, nodes.TemplateData)):
         text = node.value if isinstance(node, nodes.Const) else node.data if isinstance(node, nodes.TemplateData) else None
-        if not isinstance(text, str):
-            continue
-        yield from (r.model_copy(update={"line": node.lineno}) for r in _hidden(text))
-        for block in _ENCODED.findall(text):
-            if len(set(block)) > 12 and not block.islower() and not block.isupper():
-                yield Remark(kind="hidden", what=f"an encoded block of {len(block)} characters", line=node.lineno)
-        if match := _ORDER.search(text):
-            yield Remark(kind="hidden", what=f"an order to the model, {match[0][:80]!r}", line=node.lineno)
+        if isinstance(text, str):
+            yield from (r.model_copy(update={"line": node.lineno}) for r in _hidden(text))
+            yield from _literal(text, node.lineno)
 
 
-def _invisible(character: str) -> bool:
+def _literal(text: str, line: int) -> Iterator[Remark]:
+    for block in _ENCODED.findall(text):
+        mixed = len(set(block)) > 12 and not block.islower() and not block.isupper() and any(c.isdigit() for c in block)
+        if mixed or block.startswith("\\x") or (len(block) >= 48 and re.fullmatch(r"[0-9a-fA-F]+", block) and len(set(block)) > 6):
+            yield Remark(kind="hidden", what=f"an encoded block of {len(block)} characters", line=line)
+    if match := _ORDER.search(text):
+        yield Remark(kind="hidden", what=f"an order to the model, {match[0][:80]!r}", line=line)
+    if match := _LINK.search(text):
+        yield Remark(kind="hidden", what=f"an address, {match[0][:80]!r}", line=line, grade="weak")
+    if match := _SCRIPT.search(text):
+        yield Remark(kind="hidden", what=f"markup that a page runs, {match[0][:60]!r}", line=line)
+
+
+def invisible(character: str) -> bool:
     """Return whether a character shows nothing or turns the direction of text; soft line ends and tabs do neither."""
-    return ord(character) > 127 and unicodedata.category(character) == "Cf" and character != "\u00ad"
+    if character.isascii():
+        return False
+    point = ord(character)
+    return (
+        (unicodedata.category(character) == "Cf" and character != "\u00ad")
+        or 0xFE00 <= point <= 0xFE0E
+        or 0xE0100 <= point <= 0xE01EF
+        or character in "\u115f\u1160\u3164\uffa0\u034f\u17b4\u17b5"
+    )
+
+
+_GO_ACTION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_GO_TEXT = re.compile(r"\"((?:[^\"\\]|\\.){1,400})\"|`([^`]{1,400})`")
+_GO_COMPARING = re.compile(r"\b(?:eq|ne|lt|gt|le|ge|contains|hasPrefix|hasSuffix|index|slice|len)\b")
+_GO_CONTENT = re.compile(r"\.(?:Content|Prompt|System|Response|Suffix)\b|\$\w{0,40}(?:content|prompt|last)\w{0,40}", re.IGNORECASE)
+
+
+def review_go(source: str) -> TemplateReview:
+    """Return what is remarkable about a Go template, as a Modelfile has: its literals, and what it compares content with.
+
+    Args:
+        source: The template's text.
+    """
+    if len(source) > _LIMIT:
+        return TemplateReview(problem=f"{len(source)} characters of template are more than is read")
+    remarks = [*_hidden(source), *_literal(source, 1)]
+    for match in _GO_ACTION.finditer(source):
+        action = match[1]
+        if _GO_COMPARING.search(action) and _GO_CONTENT.search(action):
+            line = source.count("\n", 0, match.start()) + 1
+            for quoted, raw in _GO_TEXT.findall(action):
+                grade = judge(quoted or raw)
+                if grade not in (None, "weak") and (quoted or raw) not in _ROLES:
+                    what = f"looks for {(quoted or raw)[:60]!r} in message content"
+                    remarks.append(Remark(kind="content", what=what, line=line, grade=grade or "weak"))
+    return TemplateReview(remarks=tuple(dict.fromkeys(remarks)))
