@@ -22,6 +22,8 @@ from scanners._formats.zips import is_zip
 _HEAD = 4096
 #: Opcodes that must parse before bytes without any other sign count as a pickle that goes on.
 _LONG_RUN = 256
+#: Bytes read when an argument is longer than the first ones.
+_MORE, _MOST = 1 << 18, 1 << 24
 _ZIPS = ("zip", "torch-zip", "torchscript", "torch-export", "keras")
 _MAGIC = (
     (b"GGUF", "gguf"),
@@ -108,7 +110,7 @@ def kind_in(stream: BinaryIO, size: int) -> str:
         return "tar"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_kind(stream)
-    if is_pickle(head, whole=len(head) == size):
+    if is_pickle(head, whole=len(head) == size) or (size > len(head) and goes_on(stream, head, size)):
         return "pickle"
     return _packed_kind(head) or _text_kind(head, size) or ("zip" if is_zip(stream, size) else "unknown")
 
@@ -148,7 +150,13 @@ def _zip_kind(stream: BinaryIO) -> str:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return "zip"
     last = {n.rsplit("/", 1)[-1] for n in names}
-    if "constants.pkl" in last or any("/code/" in f"/{n}" and n.endswith(".py") for n in names):
+    if "serialized_exported_program.json" in last or ("archive_format" in last and any("/models/" in f"/{n}" for n in names)):
+        return "torch-export"
+    if (
+        "constants.pkl" in last
+        or any("/.data/extern_modules" in f"/{n}" for n in names)
+        or any("/code/" in f"/{n}" and n.endswith(".py") for n in names)
+    ):
         return "torchscript"
     if "data.pkl" in last:
         return "torch-zip"
@@ -176,6 +184,25 @@ def is_pickle(head: bytes, *, whole: bool = False) -> bool:
     if acts and (until > 3 or any(i.name is not None and grade(i.name) == "dangerous" for i in named)):
         return True
     return not whole and seen.sound and until >= _LONG_RUN
+
+
+def goes_on(stream: BinaryIO, head: bytes, size: int) -> bool:
+    """Return whether an opcode's argument reaches beyond the first bytes, and what follows it makes the stream a pickle.
+
+    Args:
+        stream: The content.
+        head: Its first bytes, which do not tell.
+        size: Of all of it.
+    """
+    for most in (_MORE, _MOST):
+        seen = walk(head, limit=_HEAD)
+        if not (seen.wanted and seen.wanted <= size and seen.sound and len(head) < size):
+            return False
+        stream.seek(0)
+        head = stream.read(most)
+        if is_pickle(head, whole=len(head) == size):
+            return True
+    return len(head) < size  # so long an argument is looked at by the scanner of pickles
 
 
 def _packed_kind(head: bytes) -> str | None:
