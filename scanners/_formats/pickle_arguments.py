@@ -45,14 +45,6 @@ def line(data: bytes, at: int) -> tuple[bytes, int]:
     return data[at:end], end + 1
 
 
-def block(data: bytes, at: int, size: int) -> tuple[bytes, int]:
-    """Read that many bytes."""
-    end = at + size
-    if size < 0 or end > len(data):
-        raise Cut(end)
-    return data[at:end], end
-
-
 def text(raw: bytes) -> str:
     """Return text of a stream; what is no UTF-8 shows as escapes."""
     try:
@@ -80,8 +72,11 @@ def _counted(layout: str, make: Callable[[bytes], object]) -> Reader:
     def read(data: bytes, at: int) -> Read:
         if at + size > len(data):
             raise Cut(at + size)
-        raw, end = block(data, at + size, unpack(data, at)[0])
-        return make(raw), end
+        begin, length = at + size, unpack(data, at)[0]
+        end = begin + length
+        if length < 0 or end > len(data):
+            raise Cut(end)
+        return make(data[begin:end]), end
 
     return read
 

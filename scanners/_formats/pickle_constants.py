@@ -10,7 +10,7 @@ import binascii
 import re
 
 #: Constants shorter than this hold no pickle that acts.
-_SHORTEST = 12
+SHORTEST = 12
 _SHORTEST_TEXT = 24
 #: Most characters decoded; more is no constant one hides by hand, and is cut.
 _LONGEST_TEXT = 64 << 20
@@ -21,10 +21,8 @@ MAGIC = frozenset(b"P\x1f\x93B\xfdx]\x28\x04")
 
 
 def packed(value: bytes | str) -> bytes | None:
-    """Return the bytes of a constant that may be a file of its own, or None."""
+    """Return the bytes of a constant of at least ``SHORTEST`` that may be a file of its own, or None."""
     if isinstance(value, bytes):
-        if len(value) < _SHORTEST:
-            return None
         if len(value) >= _SHORTEST_TEXT and value[:4].isalnum() and len(value) <= _LONGEST_TEXT and value.isascii():
             return unpacked_text(value.decode("ascii")) or value
         return value

@@ -28,11 +28,13 @@ from scanners._formats.pickle_values import (
     name_of,
     plant,
     reach_fault,
+    tuple_of,
     values_of,
 )  # fmt: skip
 
 #: How deep joblib's arrays of objects may hold further ones.
 _NESTING = 8
+_MODULE_PARTS = 4
 
 
 class Machine(Stack):
@@ -44,31 +46,34 @@ class Machine(Stack):
 
     def run(self) -> None:
         """Follow opcodes up to STOP, the end, or one that cannot be read."""
-        data, seen, stack, memo, size = self.data, self.seen, self.stack, self.memo, len(self.data)
-        at, count = self.at, seen.opcodes
+        data, seen, stack, marks, memo, size = self.data, self.seen, self.stack, self.marks, self.memo, len(self.data)
+        at, before, frame_end = self.at, seen.opcodes, self.frame_end
+        count = before
         try:
-            while at < size:
-                self.offset, code = at, data[at]
-                count += 1
-                if count > self.limit:
-                    break
-                # The five branches below are the bulk of real streams and do what the table would do.
-                if code == _BINPUT and at + 1 < size and len(stack) > (self.marks[-1] if self.marks else 0):
+            for count in range(before + 1, self.limit + 1):
+                if at >= size:
+                    seen.cut, seen.opcodes = True, count - 1
+                    self.stop_at("it ends without STOP", size)
+                    return
+                start, code = at, data[at]
+                # The branches before the last are the bulk of real streams, and do what the table would do.
+                if code in _FIXED:
+                    stack.append(_FIXED[code])
+                    at += 1
+                elif code == _BINPUT and not marks and stack and at + 1 < size:
                     memo[data[at + 1]] = stack[-1]
                     at += 2
                 elif code == _BINGET and at + 1 < size and data[at + 1] in memo:
                     stack.append(memo[data[at + 1]])
                     at += 2
-                elif code == _BININT1 and at + 1 < size:
-                    stack.append(data[at + 1])
-                    at += 2
                 elif code == _MARK:
-                    self.marks.append(len(stack))
+                    marks.append(len(stack))
                     at += 1
-                elif code in _FIXED:
-                    stack.append(_FIXED[code])
+                elif code == _POP and not marks and stack:
+                    stack.pop()
                     at += 1
                 else:
+                    self.offset, seen.opcodes = start, count
                     self.code, reader, act = _TABLE[code]
                     if reader is None:
                         self.at = at + 1
@@ -76,24 +81,22 @@ class Machine(Stack):
                     else:
                         argument, self.at = reader(data, at + 1)
                         act(self, argument)
-                    at = self.at
-                    if seen.broken:
+                    at, frame_end = self.at, self.frame_end
+                    if code == _STOP or seen.broken:
                         return
-                    if code == _STOP:
-                        return
-                if at > self.frame_end:
-                    self._leave_frame(at)
-            else:
-                seen.cut = True
-                self.stop_at("it ends without STOP", size)
-                return
+                if at > frame_end:
+                    if start < frame_end:
+                        seen.opcodes = count
+                        seen.fault(start, "an opcode crosses the end of its frame")
+                    self.frame_end = frame_end = NO_FRAME
+            seen.opcodes = count + 1
             self.stop_at(f"it has more than {self.limit:,} opcodes; the rest was not read", at)
         except Cut as cut:
             seen.cut, seen.wanted = True, cut.end
             self._cut(cut)
         finally:
-            seen.opcodes = count
-            self.at = max(at, self.at)
+            if not seen.cut or seen.wanted:
+                seen.opcodes = max(count, seen.opcodes)
 
     def _cut(self, cut: Cut) -> None:
         """Note an argument that goes on after the end; a name that lacks only its line break is imported all the same."""
@@ -102,11 +105,6 @@ class Machine(Stack):
             if found and len(qualified) > 1:
                 self._import(self._named(module.decode("utf-8", "replace"), qualified[:-1].decode("utf-8", "replace")))
         self.stop_at(f"the argument of {self.code} goes on after the end", self.offset)
-
-    def _leave_frame(self, at: int) -> None:
-        if self.offset < self.frame_end:
-            self.fault(f"{self.code or 'an opcode'} crosses the end of its frame")
-        self.frame_end = NO_FRAME
 
     # -- names, calls and state ------------------------------------------------------------------------------------------
 
@@ -170,6 +168,8 @@ class Machine(Stack):
         found = raw_array(made)
         if found is None:
             return
+        if self.at >= self.frame_end:  # joblib ends the frame before it
+            self.frame_end = NO_FRAME
         if found.size is None:
             if self.depth >= _NESTING:
                 self.stop_at("arrays of objects lie in one another too deep", self.offset)
@@ -181,7 +181,6 @@ class Machine(Stack):
             return
         padding = self.data[self.at] + 1 if found.padded and self.at < len(self.data) else 0
         self.at += padding + found.size
-        self.frame_end = NO_FRAME if self.at >= self.frame_end else self.frame_end
         if self.at > len(self.data):
             raise Cut(self.at)
 
@@ -189,6 +188,10 @@ class Machine(Stack):
         """Ask the loader for something by a persistent id."""
         identity = argument if self.code == "PERSID" else self.pop()
         hand_on([identity])
+        parts = tuple_of(identity)
+        if parts[0:1] == ("module",) and len(parts) == _MODULE_PARTS and isinstance(parts[1], Name):
+            self.stack.append(parts[1])  # torch's old layout: a class, and its source for a warning
+            return
         made = Persistent(self.offset, identity)
         if len(self.seen.persistent) < KEPT:
             self.seen.persistent.append(made)
@@ -267,7 +270,7 @@ _ACTS: dict[str, _Act] = {
     "PROTO": Machine.proto, "FRAME": Machine.frame, "NEXT_BUFFER": Machine.buffer, "READONLY_BUFFER": Machine.read_only,
 }  # fmt: skip
 _CODES = {op.name: ord(op.code) for op in pickletools.opcodes}
-_BINPUT, _BINGET, _BININT1, _MARK, _STOP = (_CODES[n] for n in ("BINPUT", "BINGET", "BININT1", "MARK", "STOP"))
+_BINPUT, _BINGET, _POP, _MARK, _STOP = (_CODES[n] for n in ("BINPUT", "BINGET", "POP", "MARK", "STOP"))
 _FIXED: dict[int, object] = {_CODES["NONE"]: None, _CODES["NEWTRUE"]: True, _CODES["NEWFALSE"]: False}
 #: Name, reader of the argument and effect, by the opcode's byte; an opcode without an effect of its own pushes its argument.
 _TABLE: list[tuple[str, Reader | None, _Act]] = [("", None, Machine.invalid)] * 256

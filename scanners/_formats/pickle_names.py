@@ -82,7 +82,7 @@ def _grade(module: str, qualified: str) -> Grade:
     inner, parts = qualified.split("."), full.split(".")
     if any(".".join(parts[:k]) in rows.dangerous for k in range(1, len(parts) + 1)):
         return "dangerous"
-    if not _INNER.isdisjoint(inner) or any(p.startswith("__") for p in parts[1:]):
+    if not _INNER.isdisjoint(inner) or any(p.startswith("__") and p.endswith("__") for p in parts[1:]):
         return "dangerous"
     if len(inner) > 1 and not inner[0][:1].isupper():  # through a module or function that the module imported
         return "dangerous"

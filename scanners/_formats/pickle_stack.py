@@ -9,7 +9,7 @@ Source:
 from __future__ import annotations
 
 from scanners._formats.pickle_arguments import UNREADABLE
-from scanners._formats.pickle_constants import packed
+from scanners._formats.pickle_constants import SHORTEST, packed
 from scanners._formats.pickle_values import UNKNOWN, Box, Made, Name, Walk, hand_on
 
 #: Most imports, calls and nested constants kept of one stream.
@@ -76,7 +76,6 @@ class Stack:
     def invalid(self, _: object) -> None:
         """Stop at a byte that is no opcode."""
         self.stop_at(f"the byte 0x{self.data[self.offset]:02x} is no opcode", self.offset)
-        self.seen.opcodes -= 1
 
     def stop(self, _: object) -> None:
         """End the pickle."""
@@ -89,15 +88,15 @@ class Stack:
 
     def constant(self, argument: object) -> None:
         """Push an argument; bytes and text may be a file of their own."""
-        if argument is UNREADABLE:
-            self.fault(f"the argument of {self.code} cannot be read")
-        elif isinstance(argument, bytes | str):
-            inner = packed(argument)
-            if inner is not None:
-                if len(self.seen.constants) < KEPT:
+        if isinstance(argument, (bytes, str)):
+            if len(argument) >= SHORTEST:
+                inner = packed(argument)
+                if inner is not None and len(self.seen.constants) < KEPT:
                     self.seen.constants.append((self.offset, inner))
-                else:
+                elif inner is not None:
                     self.stop_at(f"more than {KEPT:,} constants may be files of their own; the rest was not read", self.offset)
+        elif argument is UNREADABLE:
+            self.fault(f"the argument of {self.code} cannot be read")
         self.stack.append(argument)
 
     def number(self, argument: object) -> None:
