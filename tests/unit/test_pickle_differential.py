@@ -80,7 +80,7 @@ def test_opcodes_begin_where_pickletools_says(data: bytes) -> None:
         assert walk(data, limit=LIMIT, most=1).opcodes == len(theirs)
 
 
-def _asked(base: type[pickle.Unpickler], data: bytes) -> set[str]:
+def _asked(base: type[pickle.Unpickler] | type[pickle._Unpickler], data: bytes) -> set[str]:
     """Return the names an unpickler asks for; each gets a stand-in that does nothing."""
     names: set[str] = set()
 
@@ -110,7 +110,7 @@ def test_no_unpickler_imports_what_the_walk_has_not_seen(data: bytes, noise: byt
     if b"r" in mixed or b"p" in mixed or b"j" in mixed:
         mixed = mixed.replace(b"r", b"q")  # C would make a memo of any size
     seen = _seen(mixed)
-    mapped = {str(name_of(*n.rsplit(".", 1))) for n in seen if "." in n}
+    mapped = {str(name_of(module, qualified)) for module, _, qualified in (n.rpartition(".") for n in seen)}
     for base in (pickle.Unpickler, pickle._Unpickler):
         for name in _asked(base, mixed):
             module, _, qualified = name.rpartition(".")
