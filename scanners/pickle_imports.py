@@ -11,6 +11,7 @@ from governance.subject import Composition
 from scanners._formats.kind_table import words_of
 from scanners._formats.kinds import kind_of_bytes
 from scanners._formats.loaders import who_is_hit
+from scanners._formats.names import shown
 from scanners._formats.pickle_review import Review, acts, hidden, review
 from scanners._formats.tree import CONTAINER_KINDS, Content, content_of_bytes, contents, gaps_in
 
@@ -25,6 +26,7 @@ _BY_PRODUCTS = (
 #: Bytes of a large stream read at first; more only if the pickles in it go on.
 _FIRST_BYTES = 4 << 20
 _MOST_NESTED = 2_000
+_MOST_STORAGES = 100_000
 #: Archives that carry more than tensors, in words.
 _CODE = {
     "torchscript": "it carries code of its own (TorchScript or a package) that runs when the archive is loaded",
@@ -89,7 +91,7 @@ class PickleImports:
 
 
 def _file(root: Content, ctx: RunContext) -> Iterator[Fact | Coverage]:
-    holds = [c for c in root.walk() if c.gaps or _holds_pickle(c) or _hides_pickle(c)]
+    holds = [c for c in root.walk() if c.gaps or c.kind == "torch-zip" or _holds_pickle(c) or _hides_pickle(c)]
     if not holds:
         yield Coverage(item=root.path, outcome=Outcome.NOT_APPLICABLE, reason=f"{words_of(root.kind)}: holds no pickle")
         return
@@ -126,12 +128,34 @@ class _Reader:
 
     def content(self, content: Content) -> Iterator[Finding]:
         """Yield what is to be said of one pickle, or of an archive that carries code."""
-        if content.kind in _CODE:
+        if content.kind == "torch-zip":
+            yield from self._storages(content)
+        elif content.kind in _CODE:
             yield _finding(content, "torchscript-code", Severity.MEDIUM, _CODE[content.kind], remediation="publish tensors alone")
         elif _holds_pickle(content):
             yield from self._stream(content)
         elif _hides_pickle(content):
             yield from self._behind(content)
+
+    def _storages(self, archive: Content) -> Iterator[Finding]:
+        """Compare the storages the pickle of an archive names with the members that hold them."""
+        inside = {c.entry[-1]: c for c in archive.children if c.entry}
+        main = next((c for name, c in inside.items() if name.rsplit("/", 1)[-1] == "data.pkl"), None)
+        said = self._review(main) if main is not None else None
+        if main is None or said is None or archive.gaps:
+            return
+        folder = main.entry[-1].removesuffix("data.pkl") + "data/"
+        for key, size in said.storages[:_MOST_STORAGES]:
+            member = inside.get(folder + key)
+            have = f"has {member.size:,} bytes" if member is not None else "is not there"
+            if member is None or member.size < size:
+                words = f"the storage {shown(key)} needs {size:,} bytes and {have}"
+                yield _finding(main, "storage-bounds", Severity.HIGH, words)
+        used = {folder + key for key, _ in said.storages}
+        idle = [name for name in inside if name.startswith(folder) and name not in used]
+        if idle and len(said.storages) <= _MOST_STORAGES:
+            words = f"{len(idle):,} members belong to no tensor, such as {shown(idle[0])}"
+            yield _finding(archive, "pickle-after-stop", Severity.LOW, words)
 
     def _review(self, content: Content) -> Review | None:
         """Read a stream as far as its pickles go; None if it is too large or cannot be read."""

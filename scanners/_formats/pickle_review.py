@@ -34,6 +34,12 @@ _ELEMENT_BYTES = {
     "Short": 2, "Byte": 1, "Char": 1, "Bool": 1, "QInt8": 1, "QUInt8": 1,
 }  # fmt: skip
 _TYPES = ("builtins.type", "builtins.bytes", "builtins.bytearray")
+#: Words in a function's name that say it acts; they only raise the severity of a call nobody knows.
+_VERBS = frozenset({
+    "call", "command", "compile", "connect", "delete", "download", "dump", "eval", "evaluate", "exec", "execute", "fetch", "import",
+    "load", "loads", "open", "popen", "pretrained", "read", "remove", "request", "run", "save", "shell", "spawn", "system",
+    "unlink", "urlopen", "write",
+})  # fmt: skip
 _NEVER = "do not load this file; ask the publisher for safetensors"
 _ASK = "ask the publisher for safetensors, or what this is for"
 
@@ -61,6 +67,7 @@ class Review:
         constants: Offset and value of constants that are, by their first bytes, files of their own or pickles that act.
         cut: Whether bytes after those given could have changed the answer.
         legacy: Whether it is torch's old layout.
+        storages: Bytes each storage must have by its key; 0 if its type is unknown.
     """
 
     remarks: tuple[Remark, ...]
@@ -68,6 +75,7 @@ class Review:
     constants: tuple[tuple[int, bytes], ...]
     cut: bool = False
     legacy: bool = False
+    storages: tuple[tuple[str, int], ...] = ()
 
 
 def review(data: bytes, *, limit: int, by_product: bool, wraps: bool = False, size: int | None = None) -> Review:
@@ -93,7 +101,15 @@ def review(data: bytes, *, limit: int, by_product: bool, wraps: bool = False, si
     ]
     gap = f"{seen.broken} at byte {seen.broken_at:,}" if seen.broken else None
     inner = tuple((at, c) for at, c in seen.constants if c[:1] in _MAGIC or acts(c))
-    return Review(tuple(remarks), gap, inner, seen.cut, legacy)
+    needed: dict[str, int] = {}
+    for kind, key, count in (s for p in seen.persistent if (s := p.storage) is not None):
+        needed[key] = max(needed.get(key, 0), count * _width(kind))
+    return Review(tuple(remarks), gap, inner, seen.cut, legacy, tuple(needed.items()))
+
+
+def _width(kind: str) -> int:
+    """Return the bytes of an element of a storage's type, 0 for one that is unknown."""
+    return _ELEMENT_BYTES.get(kind.rsplit(".", 1)[-1].removesuffix("Storage"), 0)
 
 
 def acts(data: bytes, at: int = 0) -> bool:
@@ -144,7 +160,14 @@ def _graded(found: Import, name: Name, calls: list[Made], *, by_product: bool) -
         words = f"{act} when it is loaded: this can run code, read or write files, or reach the network"
         return Remark("pickle-import", Severity.CRITICAL, words, found.offset, found.opcode, _NEVER, called=bool(calls))
     words = f"{act}, {_why(known, name)}"
-    return Remark("pickle-import-unknown", _severity(known, by_product), words, found.offset, found.opcode, called=bool(calls))
+    severity = Severity.HIGH if calls and known == "unknown" and _acts_by_name(name) else _severity(known, by_product)
+    return Remark("pickle-import-unknown", severity, words, found.offset, found.opcode, called=bool(calls))
+
+
+def _acts_by_name(name: Name) -> bool:
+    """Return whether a function in no table says by its name that it runs, loads, opens or fetches something."""
+    last = name.qualified.rsplit(".", 1)[-1]
+    return not last[:1].isupper() and not _VERBS.isdisjoint(last.lower().split("_"))
 
 
 def _severity(known: Grade, by_product: bool) -> Severity:
