@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from governance.context import RunContext
+from governance.errors import SubjectError
 from governance.evidence import Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition
 from scanners._formats.kind_table import words_of
 from scanners._formats.kinds import kind_of_bytes
-from scanners._formats.pickle_review import acts, review
+from scanners._formats.loaders import who_is_hit
+from scanners._formats.names import shown
+from scanners._formats.pickle_review import Review, acts, hidden, review
 from scanners._formats.tree import CONTAINER_KINDS, Content, content_of_bytes, contents, gaps_in
 
 _REFERENCES = ("CWE-502", "AML.T0011.000")
@@ -20,9 +23,17 @@ _BY_PRODUCTS = (
     "training_args", "optimizer", "scheduler", "scaler", "rng_state", "trainer_state", "global_step", "zero_pp", "bf16_zero_pp",
     "mp_rank", "random_states", "sampler", "custom_checkpoint",
 )  # fmt: skip
-#: How constants that may be files of their own begin: pickles, zip, gzip, numpy, bzip2, xz, zlib.
-_NESTED = frozenset(b"\x80c(]}P\x1f\x93B\xfdxi")
+#: Bytes of a large stream read at first; more only if the pickles in it go on.
+_FIRST_BYTES = 4 << 20
 _MOST_NESTED = 2_000
+_MOST_STORAGES = 100_000
+#: Archives that carry more than tensors, in words.
+_CODE = {
+    "torchscript": "it carries code of its own (TorchScript or a package) that runs when the archive is loaded",
+    "torch-export": "it carries an exported program, which its loader runs",
+}
+#: Rules about what a loader executes; their findings say which loaders do.
+_EXECUTED = frozenset({"pickle-import", "pickle-import-unknown", "pickle-built-name", "pickle-state-injection", "storage-bounds"})
 
 
 def _rule(name: str, summary: str, severity: Severity, *references: str) -> Rule:
@@ -80,7 +91,7 @@ class PickleImports:
 
 
 def _file(root: Content, ctx: RunContext) -> Iterator[Fact | Coverage]:
-    holds = [c for c in root.walk() if c.gaps or _holds_pickle(c)]
+    holds = [c for c in root.walk() if c.gaps or c.kind == "torch-zip" or _holds_pickle(c) or _hides_pickle(c)]
     if not holds:
         yield Coverage(item=root.path, outcome=Outcome.NOT_APPLICABLE, reason=f"{words_of(root.kind)}: holds no pickle")
         return
@@ -98,9 +109,15 @@ def _file(root: Content, ctx: RunContext) -> Iterator[Fact | Coverage]:
 
 def _holds_pickle(content: Content) -> bool:
     """Return whether some content is a pickle, or is named one inside an archive and is nothing else."""
-    return content.kind in ("pickle", "torchscript") or (
+    return content.kind in ("pickle", "torchscript", "torch-export") or (
         content.kind == "unknown" and bool(content.entry) and content.suffix in (".pkl", ".pickle") and content.size > 0
     )
+
+
+def _hides_pickle(content: Content) -> bool:
+    """Return whether content that is nothing known has a pickle that acts behind other bytes."""
+    data = _beginning(content, min(content.size, _FIRST_BYTES)) if content.kind == "unknown" else None
+    return bool(data) and data is not None and hidden(data) is not None
 
 
 class _Reader:
@@ -111,24 +128,70 @@ class _Reader:
 
     def content(self, content: Content) -> Iterator[Finding]:
         """Yield what is to be said of one pickle, or of an archive that carries code."""
-        if content.kind == "torchscript":
-            words = "it carries TorchScript code that runs when the archive is loaded"
-            yield _finding(content, "torchscript-code", Severity.MEDIUM, words, remediation="publish tensors alone")
+        if content.kind == "torch-zip":
+            yield from self._storages(content)
+        elif content.kind in _CODE:
+            yield _finding(content, "torchscript-code", Severity.MEDIUM, _CODE[content.kind], remediation="publish tensors alone")
         elif _holds_pickle(content):
-            data = content.read(_LARGEST_PICKLE)
-            if data is None:
-                self.gaps.append(f"{content}: a pickle of {content.size:,} bytes is larger than is read, or cannot be")
-            else:
-                yield from self._stream(data, content)
+            yield from self._stream(content)
+        elif _hides_pickle(content):
+            yield from self._behind(content)
 
-    def _stream(self, data: bytes, content: Content) -> Iterator[Finding]:
-        """Yield what is to be said of one pickle stream, and of files among its constants."""
+    def _storages(self, archive: Content) -> Iterator[Finding]:
+        """Compare the storages the pickle of an archive names with the members that hold them."""
+        inside = {c.entry[-1]: c for c in archive.children if c.entry}
+        main = next((c for name, c in inside.items() if name.rsplit("/", 1)[-1] == "data.pkl"), None)
+        said = self._review(main) if main is not None else None
+        if main is None or said is None or archive.gaps:
+            return
+        folder = main.entry[-1].removesuffix("data.pkl") + "data/"
+        for key, size in said.storages[:_MOST_STORAGES]:
+            member = inside.get(folder + key)
+            have = f"has {member.size:,} bytes" if member is not None else "is not there"
+            if member is None or member.size < size:
+                words = f"the storage {shown(key)} needs {size:,} bytes and {have}"
+                yield _finding(main, "storage-bounds", Severity.HIGH, words)
+        used = {folder + key for key, _ in said.storages}
+        idle = [name for name in inside if name.startswith(folder) and name not in used]
+        if idle and len(said.storages) <= _MOST_STORAGES:
+            words = f"{len(idle):,} members belong to no tensor, such as {shown(idle[0])}"
+            yield _finding(archive, "pickle-after-stop", Severity.LOW, words)
+
+    def _review(self, content: Content) -> Review | None:
+        """Read a stream as far as its pickles go; None if it is too large or cannot be read."""
+        size, most = content.size, min(content.size, _FIRST_BYTES)
         wraps = content.entry[-1:] in (("storages",), ("tensors",))
-        said = review(data, limit=self._ctx.limits.pickle_opcodes, by_product=self.by_product, wraps=wraps)
+        while True:
+            data = _beginning(content, most)
+            if data is None:
+                return None
+            said = review(data, limit=self._ctx.limits.pickle_opcodes, by_product=self.by_product, wraps=wraps, size=size)
+            if not said.cut or most >= size:
+                return said
+            if most >= _LARGEST_PICKLE:
+                return None
+            most = min(size, most * 16, _LARGEST_PICKLE)
+
+    def _behind(self, content: Content) -> Iterator[Finding]:
+        """Yield what a pickle does that stands behind other bytes."""
+        data = _beginning(content, min(content.size, _FIRST_BYTES))
+        at = hidden(data) if data else None
+        if data is not None and at is not None:
+            words = f"behind {at:,} other bytes lies a pickle that acts; a loader that is told to seek there runs it"
+            yield _finding(content, "pickle-nested", Severity.HIGH, words, offset=at)
+            yield from self._constant(data[at:], at, content, "stream")
+
+    def _stream(self, content: Content) -> Iterator[Finding]:
+        """Yield what is to be said of one pickle stream, and of files among its constants."""
+        said = self._review(content)
+        if said is None:
+            self.gaps.append(f"{content}: a pickle of {content.size:,} bytes is larger than is read, or cannot be")
+            return
+        hit = who_is_hit(_layout(content, said))
         for remark in said.remarks:
             yield _finding(content, remark.rule, remark.severity, remark.words, offset=remark.offset, opcode=remark.opcode,
-                           remediation=remark.remediation)  # fmt: skip
-        likely = [(at, c) for at, c in said.constants if c[0] in _NESTED]
+                           remediation=remark.remediation, loaders=hit if remark.rule in _EXECUTED else "")  # fmt: skip
+        likely = said.constants
         for at, constant in likely[:_MOST_NESTED]:
             yield from self._constant(constant, at, content)
         if len(likely) > _MOST_NESTED:
@@ -136,17 +199,17 @@ class _Reader:
         if said.gap:
             self.gaps.append(f"{content}: {said.gap}" if content.entry else said.gap)
 
-    def _constant(self, constant: bytes, at: int, content: Content) -> Iterator[Finding]:
+    def _constant(self, constant: bytes, at: int, content: Content, what: str = "constant") -> Iterator[Finding]:
         """Yield what a file among a pickle's constants would do."""
         kind = kind_of_bytes(constant)
         if not ((kind == "pickle" and acts(constant)) or kind in CONTAINER_KINDS):
             return
-        inner = content_of_bytes(constant, f"constant at byte {at}", content, self._ctx.limits)
+        inner = content_of_bytes(constant, f"{what} at byte {at}", content, self._ctx.limits)
         found = [f for c in inner.walk() for f in self.content(c)]
         worst = max(
             (s.rank for s in [f.severity for f in found] + [r.severity for c in inner.walk() for r in c.remarks]), default=0
         )
-        if worst >= Severity.MEDIUM.rank:
+        if worst >= Severity.MEDIUM.rank and what == "constant":
             words = f"the constant at byte {at:,} is itself {words_of(kind)} that acts"
             yield _finding(content, "pickle-nested", Severity.HIGH, words, offset=at)
         yield from found
@@ -162,6 +225,7 @@ def _finding(
     offset: int | None = None,
     opcode: str | None = None,
     remediation: str = "",
+    loaders: str = "",
 ) -> Finding:
     return Finding(
         rule=rule,
@@ -170,7 +234,27 @@ def _finding(
         locations=(content.location(offset=offset, opcode=opcode),),
         remediation=remediation or "ask the publisher for safetensors",
         references=next(r.references for r in PLUGIN.declares if r.id == rule),
+        evidence={"loaders": loaders} if loaders else {},
     )
+
+
+def _beginning(content: Content, size: int) -> bytes | None:
+    """Return the first bytes of some content, or None if they cannot be read."""
+    try:
+        with content.open() as stream:
+            return stream.read(size)
+    except (OSError, SubjectError):
+        return None
+
+
+def _layout(content: Content, said: Review) -> str:
+    """Return how a pickle is stored, as the table of loaders names it."""
+    name = content.entry[-1] if content.entry else ""
+    if said.legacy:
+        return "torch-legacy"
+    if name in ("pickle", "storages", "tensors", "sys_info"):
+        return "torch-tar"
+    return "torch-zip" if name.endswith("data.pkl") else "numpy" if content.path.endswith((".npy", ".npz")) else "raw"
 
 
 def _role(root: Content, by_product: bool) -> Iterator[Finding]:

@@ -22,10 +22,10 @@ from scanners._formats.tars import header_of
 from scanners._formats.zip_records import Directory, directories
 
 _HEAD = 4096
-#: How far a stream that breaks off with the first bytes is followed, before it is no pickle.
-_FURTHER = (1 << 16, 1 << 20)
 #: Opcodes that must parse before bytes without any other sign count as a pickle that goes on.
 _LONG_RUN = 256
+#: Bytes read when an argument is longer than the first ones.
+_MORE, _MOST = 1 << 18, 1 << 24
 _ZIPS = ("zip", "torch-zip", "torchscript", "torch-export", "keras")
 _MAGIC = (
     (b"GGUF", "gguf"),
@@ -64,9 +64,6 @@ _NATIVE = (
     b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf",    b"\x00asm", b"!<arch>\n", b"dex\n03", b"BC\xc0\xde",
 )  # fmt: skip
 _ZIP_HEADS = (b"PK\x03\x04", b"PK\x05\x06", b"PK00PK\x03\x04", b"PK\x07\x08PK\x03\x04")
-#: Opcodes whose argument may be long: those that end with their line, and those that say their length.
-_LINES = (b"V", b"S", b"I", b"L", b"F", b"P", b"c", b"i", b"g", b"p")
-_LONG = (*_LINES, b"T", b"X", b"B", b"\x8b", b"\x8d", b"\x8e", b"\x96")
 _TEXTS = ("text", "json", "html", "python", "shell")
 _HTML = re.compile(rb"<(!doctype\s+html|html|script|svg|iframe|body)[\s>]", re.IGNORECASE)
 _PDF = re.compile(rb"%PDF-\d")
@@ -138,7 +135,7 @@ def _kind(head: bytes, stream: BinaryIO, size: int, listed: list[Directory]) -> 
         return "tar"
     if head.startswith(_ZIP_HEADS):
         return _zip_kind(listed)
-    if _is_pickle_at(head, stream, size):
+    if is_pickle(head, whole=len(head) == size) or (size > len(head) and goes_on(stream, head, size)):
         return "pickle"
     known = _graph_kind(stream, head, size) or _packed_kind(head) or _text_kind(head, size)
     return known or (_zip_kind(listed) if listed else _tail_kind(stream, size))
@@ -226,39 +223,18 @@ def _is_tar(head: bytes) -> bool:
 def _zip_kind(listed: list[Directory]) -> str:
     names = [e.text for d in listed[:1] for e in d.entries[:20_000]]
     last = {n.rsplit("/", 1)[-1] for n in names}
-    if "constants.pkl" in last or any("/code/" in f"/{n}" and n.endswith(".py") for n in names):
+    if "serialized_exported_program.json" in last or ("archive_format" in last and any("/models/" in f"/{n}" for n in names)):
+        return "torch-export"
+    if (
+        "constants.pkl" in last
+        or any("/.data/extern_modules" in f"/{n}" for n in names)
+        or any("/code/" in f"/{n}" and n.endswith(".py") for n in names)
+    ):
         return "torchscript"
     if "data.pkl" in last:
         return "torch-zip"
-    if "archive_format" in last and any("/models/" in f"/{n}" for n in names):
-        return "torch-export"
     weights = "metadata.json" in names or any(n.endswith(".weights.h5") for n in names)
     return "keras" if "config.json" in names and weights else "zip"
-
-
-def _is_pickle_at(head: bytes, stream: BinaryIO, size: int) -> bool:
-    """Return whether a pickle begins here; one whose first opcode is longer than the first bytes is followed further."""
-    if is_pickle(head, whole=len(head) == size):
-        return True
-    for further in _FURTHER:
-        if len(head) >= size or not _goes_on(head):
-            return False
-        stream.seek(0)
-        head = stream.read(further)
-        if is_pickle(head, whole=len(head) == size):
-            return True
-    return False
-
-
-def _goes_on(head: bytes) -> bool:
-    """Return whether a walk breaks only because the bytes end, and not before."""
-    seen = walk(head, limit=_HEAD)
-    return (
-        bool(seen.broken)
-        and not seen.faults
-        and head[seen.broken_at : seen.broken_at + 1] in _LONG
-        and (b"\n" not in head[seen.broken_at :] or head[seen.broken_at : seen.broken_at + 1] not in _LINES)
-    )
 
 
 def is_pickle(head: bytes, *, whole: bool = False) -> bool:
@@ -282,6 +258,25 @@ def is_pickle(head: bytes, *, whole: bool = False) -> bool:
     if acts and (until > 3 or any(i.name is not None and grade(i.name) == "dangerous" for i in named)):
         return True
     return not whole and seen.sound and until >= _LONG_RUN
+
+
+def goes_on(stream: BinaryIO, head: bytes, size: int) -> bool:
+    """Return whether an opcode's argument reaches beyond the first bytes, and what follows it makes the stream a pickle.
+
+    Args:
+        stream: The content.
+        head: Its first bytes, which do not tell.
+        size: Of all of it.
+    """
+    for most in (_MORE, _MOST):
+        seen = walk(head, limit=_HEAD)
+        if not (seen.wanted and seen.wanted <= size and seen.sound and len(head) < size):
+            return False
+        stream.seek(0)
+        head = stream.read(most)
+        if is_pickle(head, whole=len(head) == size):
+            return True
+    return len(head) < size  # so long an argument is looked at by the scanner of pickles
 
 
 def _packed_kind(head: bytes) -> str | None:

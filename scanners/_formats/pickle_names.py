@@ -11,39 +11,49 @@ Source:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
-from scanners._formats.pickle_values import Box, Call, Name, tuple_of
+from scanners._formats.pickle_values import Box, Made, Name, tuple_of
 from scanners._formats.tables import table
 
-Grade = Literal["known", "careful", "trainer", "family", "dangerous", "unknown"]
+Grade = Literal["known", "careful", "setting", "enum", "family", "dangerous", "unknown"]
 #: The magic number of torch's old layout, as the long in its first pickle.
 TORCH_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 #: A bytes or bytearray of more is an attempt to exhaust memory.
 LARGEST_ALLOCATION = 64 * 2**20
-#: Names inside a dotted path that are modules or functions of the interpreter, whatever module they are reached through.
-_INNER = frozenset(
-    {"os", "sys", "subprocess", "builtins", "eval", "exec", "system", "popen", "compile", "getattr", "import_module", "open"}
-)
+_LONGEST_NAME = 2_000
+#: Modules and functions of the interpreter, dangerous under whatever module they are reached through.
+_INNER = frozenset({
+    "os", "sys", "subprocess", "builtins", "importlib", "ctypes", "socket", "shutil", "runpy", "marshal", "pickle", "pty", "eval",
+    "exec", "execfile", "system", "popen", "compile", "getattr", "setattr", "import_module", "open", "input", "breakpoint",
+})  # fmt: skip
+#: The only text encodings whose result is bytes of the same length, and how protocol 2 spells bytes.
+_LATIN = ("latin1", "latin-1")
 
 
 @dataclass(frozen=True)
 class _Table:
     known: frozenset[str]
     careful: frozenset[str]
-    trainers: frozenset[str]
+    settings: frozenset[str]
+    enums: frozenset[str]
     families: frozenset[str]
     dangerous: frozenset[str]
+
+
+def _full(rows: dict[str, list[str]]) -> frozenset[str]:
+    return frozenset(f"{module}.{name}" for module, names in rows.items() for name in names)
 
 
 @cache
 def _table() -> _Table:
     rows = table("pickle_imports")
     return _Table(
-        known=frozenset(f"{module}.{name}" for module, names in rows["known"].items() for name in names),
+        known=_full(rows["known"]),
         careful=frozenset(rows["careful"]),
-        trainers=frozenset(rows["trainers"]),
+        settings=_full(rows["settings"]),
+        enums=_full(rows["enums"]),
         families=frozenset(rows["families"]),
         dangerous=frozenset(name for part in rows["dangerous"] for name in part),
     )
@@ -55,27 +65,36 @@ def grade(name: Name) -> Grade:
     Args:
         name: With dots in ``qualified`` if the pickle walks through attributes.
     """
-    rows, full = _table(), str(name)
-    if full in rows.known:
-        return "known"
-    if full in rows.careful:
-        return "careful"
-    inner = name.qualified.split(".")
-    parts = full.split(".")
-    if name.module in rows.trainers and len(inner) == 1 and inner[0][:1].isupper():
-        return "trainer"
+    return _grade(name.module, name.qualified)
+
+
+@lru_cache(maxsize=10_000)
+def _grade(module: str, qualified: str) -> Grade:
+    rows, full = _table(), f"{module}.{qualified}"
+    if len(full) > _LONGEST_NAME:
+        return "unknown"
+    listed: tuple[tuple[Grade, frozenset[str]], ...] = (
+        ("known", rows.known), ("careful", rows.careful), ("setting", rows.settings), ("enum", rows.enums)
+    )  # fmt: skip
+    for found, names in listed:
+        if full in names:
+            return found
+    inner, parts = qualified.split("."), full.split(".")
     if any(".".join(parts[:k]) in rows.dangerous for k in range(1, len(parts) + 1)):
         return "dangerous"
-    if any(p.startswith("__") for p in parts) or (len(inner) > 1 and not _INNER.isdisjoint(inner)):
+    if not _INNER.isdisjoint(inner) or any(p.startswith("__") and p.endswith("__") for p in parts[1:]):
+        return "dangerous"
+    if len(inner) > 1 and not inner[0][:1].isupper():  # through a module or function that the module imported
         return "dangerous"
     return "family" if parts[0] in rows.families and len(inner) == 1 and inner[0][:1].isupper() else "unknown"
 
 
-def call_is_fine(call: Call) -> bool:
+def call_is_fine(call: Made) -> bool:
     """Return whether this call of a careful name does nothing but make data.
 
     Args:
-        call: Its callee is a name graded ``careful``. Names among its arguments are imports of their own and graded there.
+        call: Its callee is a name graded ``careful``, ``setting`` or ``enum``. Names among its arguments are imports of their
+            own and graded there.
     """
     given = call.arguments
     match str(call.callee):
@@ -92,21 +111,28 @@ def call_is_fine(call: Call) -> bool:
         case "builtins.bytearray" | "builtins.bytes":
             return all(isinstance(v, str | bytes | int | Box) for v in given)  # its size is looked at by ``allocation``
         case "_codecs.encode":
-            return 0 < len(given) <= 2 and all(isinstance(v, str) for v in given) and given[-1] in ("latin1", "latin-1")
+            return 0 < len(given) <= 2 and all(isinstance(v, str) for v in given) and given[-1] in _LATIN
         case "copyreg._reconstructor" | "copyreg.__newobj__" | "copyreg.__newobj_ex__":
             return bool(given) and isinstance(given[0], Name) and grade(given[0]) not in ("careful", "dangerous")
         case "functools.partial":
-            state = tuple_of(call.made.state)
+            state = tuple_of(call.state)
             return bool(given) and _is_class(given[0]) and (len(state) < 4 or _is_class(state[0]))
         case "operator.itemgetter" | "_operator.itemgetter":
             return bool(given) and all(isinstance(v, int | str) for v in given)
         case "torch.storage._load_from_bytes":  # the bytes are walked as a pickle of their own
             return len(given) == 1 and isinstance(given[0], bytes) and (TORCH_MAGIC in given[0][:64] or given[0][:2] == b"PK")
         case _:
-            return False
+            return _is_as_saved(call, grade(call.callee)) if isinstance(call.callee, Name) else False
 
 
-def allocation(call: Call) -> int | None:
+def _is_as_saved(call: Made, known: Grade) -> bool:
+    """Return whether a trainer's class is made as its pickles make it: settings without arguments, an enumeration of a value."""
+    if known == "enum":
+        return len(call.arguments) == 1 and isinstance(call.arguments[0], str | int)
+    return known == "setting" and not [v for v in call.arguments if not (isinstance(v, Box) and v.count == 0)]
+
+
+def allocation(call: Made) -> int | None:
     """Return how many bytes a call would allocate out of nothing, or None if it is no such call."""
     if isinstance(call.callee, Name) and str(call.callee) in ("builtins.bytearray", "builtins.bytes") and len(call.arguments) == 1:
         size = call.arguments[0]
@@ -116,4 +142,4 @@ def allocation(call: Call) -> int | None:
 
 def _is_class(value: object) -> bool:
     """Return whether a value is a class that the tables know; by convention classes begin with a capital."""
-    return isinstance(value, Name) and value.qualified[:1].isupper() and grade(value) in ("known", "trainer", "family")
+    return isinstance(value, Name) and value.qualified[:1].isupper() and grade(value) in ("known", "setting", "enum", "family")

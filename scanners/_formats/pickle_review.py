@@ -9,21 +9,37 @@ Source:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from governance.evidence import Severity
+from scanners._formats.pickle_constants import MAGIC
 from scanners._formats.pickle_names import LARGEST_ALLOCATION, TORCH_MAGIC, Grade, allocation, call_is_fine, grade
-from scanners._formats.pickle_values import Call, Import, Name, Persistent, Walk, shown
+from scanners._formats.pickle_values import Import, Made, Name, Persistent, Walk, shown
 from scanners._formats.pickles import walk
 
 _TORCH_PICKLES = 5
+#: Opcodes followed to see whether bytes that may be anything are a pickle that imports.
+_ACTING = 1_000_000
+#: A pickle's first opcode may stand this far into a file that is nothing else; this many places are tried.
+_SEARCHED, _TRIED = 1 << 20, 200
+_BEGINNING = re.compile(rb"\x80[\x02-\x05]")
+_MAGIC = frozenset(bytes([b]) for b in MAGIC)
 _DEEPEST, _LARGEST = 1_000, 1e7
 _EACH = 20
 _ELEMENT_BYTES = {
     "Double": 8, "Long": 8, "ComplexFloat": 8, "ComplexDouble": 16, "Float": 4, "Int": 4, "QInt32": 4, "Half": 2, "BFloat16": 2,
     "Short": 2, "Byte": 1, "Char": 1, "Bool": 1, "QInt8": 1, "QUInt8": 1,
 }  # fmt: skip
+_TYPES = ("builtins.type", "builtins.bytes", "builtins.bytearray")
+#: Words in a function's name that say it acts; they only raise the severity of a call nobody knows.
+_VERBS = frozenset({
+    "call", "command", "compile", "connect", "delete", "download", "dump", "eval", "evaluate", "exec", "execute", "fetch", "import",
+    "load", "loads", "open", "popen", "pretrained", "read", "remove", "request", "run", "save", "shell", "spawn", "system",
+    "unlink", "urlopen", "write",
+})  # fmt: skip
 _NEVER = "do not load this file; ask the publisher for safetensors"
 _ASK = "ask the publisher for safetensors, or what this is for"
 
@@ -48,50 +64,74 @@ class Review:
     Attributes:
         remarks: Hits, in the order of their severity's kind and their place.
         gap: Why not all of it was read, or None.
-        constants: Offset and value of byte constants that may be files of their own.
+        constants: Offset and value of constants that are, by their first bytes, files of their own or pickles that act.
+        cut: Whether bytes after those given could have changed the answer.
+        legacy: Whether it is torch's old layout.
+        storages: Bytes each storage must have by its key; 0 if its type is unknown.
     """
 
     remarks: tuple[Remark, ...]
     gap: str | None
     constants: tuple[tuple[int, bytes], ...]
+    cut: bool = False
+    legacy: bool = False
+    storages: tuple[tuple[str, int], ...] = ()
 
 
-def review(data: bytes, *, limit: int, by_product: bool, wraps: bool = False) -> Review:
+def review(data: bytes, *, limit: int, by_product: bool, wraps: bool = False, size: int | None = None) -> Review:
     """Walk a stream and say what is in it.
 
     Args:
-        data: The stream.
+        data: The stream, or its beginning.
         limit: Most opcodes followed.
         by_product: Whether the file's name is that of something a trainer leaves behind.
         wraps: Whether raw data may follow the pickle, as in torch's tar layout.
+        size: Of the whole stream, if ``data`` is only its beginning; ask again with more if the answer is ``cut``.
     """
+    whole = len(data) if size is None else size
     legacy = TORCH_MAGIC in data[:64]
     seen = walk(data, limit=limit, most=_TORCH_PICKLES if legacy else 1 << 30)
     remarks = [
         *_imports(seen, by_product=by_product),
         *_built(seen),
-        *(Remark("pickle-state-injection", Severity.HIGH, words, at, "BUILD", _NEVER) for at, words in seen.planted[:_EACH]),
+        *(Remark("pickle-state-injection", Severity.HIGH, words, at, code, _NEVER) for at, code, words in seen.planted[:_EACH]),
         *(Remark("storage-bounds", Severity.HIGH, words, at, "REDUCE") for at, words in seen.reach[:_EACH]),
-        *_expansion(seen, len(data)),
-        *_ends(seen, data, legacy=legacy, wraps=wraps),
+        *_expansion(seen, whole),
+        *_ends(seen, whole, legacy=legacy, wraps=wraps),
     ]
     gap = f"{seen.broken} at byte {seen.broken_at:,}" if seen.broken else None
-    return Review(tuple(remarks), gap, tuple(seen.constants))
+    inner = tuple((at, c) for at, c in seen.constants if c[:1] in _MAGIC or acts(c))
+    needed: dict[str, int] = {}
+    for kind, key, count in (s for p in seen.persistent if (s := p.storage) is not None):
+        needed[key] = max(needed.get(key, 0), count * _width(kind))
+    return Review(tuple(remarks), gap, inner, seen.cut, legacy, tuple(needed.items()))
 
 
-def acts(data: bytes) -> bool:
+def _width(kind: str) -> int:
+    """Return the bytes of an element of a storage's type, 0 for one that is unknown."""
+    return _ELEMENT_BYTES.get(kind.rsplit(".", 1)[-1].removesuffix("Storage"), 0)
+
+
+def acts(data: bytes, at: int = 0) -> bool:
     """Return whether bytes that may be anything, such as numbers, are a pickle that imports something.
 
     Args:
         data: A tensor's storage, or a constant in a pickle.
+        at: Where the pickle would begin.
     """
-    seen = walk(data, limit=20_000, most=1)
+    seen = walk(data, limit=_ACTING, most=1, at=at)
     named = [i for i in seen.imports if i.name is None or str(i.name).replace(".", "_").isidentifier()]
     return bool(named) and seen.sound and (seen.pickles > 0 or any(isinstance(c.callee, Name) for c in seen.calls))
 
 
+def hidden(data: bytes) -> int | None:
+    """Return where a pickle that acts begins behind other bytes, or None: a loader may be told to seek there."""
+    places = (m.start() for m in islice(_BEGINNING.finditer(data, 1, _SEARCHED), _TRIED))
+    return next((at for at in places if acts(data, at)), None)
+
+
 def _imports(seen: Walk, *, by_product: bool) -> Iterator[Remark]:
-    calls: dict[int, list[Call]] = {}
+    calls: dict[int, list[Made]] = {}
     for call in seen.calls:
         if isinstance(call.callee, Name):
             calls.setdefault(id(call.callee), []).append(call)
@@ -106,38 +146,50 @@ def _imports(seen: Walk, *, by_product: bool) -> Iterator[Remark]:
     yield from sorted(said.values(), key=lambda r: (-r.severity.rank, r.offset or 0))
 
 
-def _graded(found: Import, name: Name, calls: list[Call], *, by_product: bool) -> Remark | None:
+def _graded(found: Import, name: Name, calls: list[Made], *, by_product: bool) -> Remark | None:
     known = grade(name)
     if known == "careful":
         known = "known" if _carefully_used(name, calls) else "dangerous"
-    if known == "known" or (known == "trainer" and by_product):
+    if known in ("setting", "enum") and not all(call_is_fine(c) for c in calls):
+        known = "unknown"
+    if known == "known" or (known in ("setting", "enum") and by_product):
         return None
-    act = f"calls {shown(name)}{_arguments(calls[0])}" if calls else f"imports {shown(name)}"
+    wrong = next((c for c in calls if not call_is_fine(c)), calls[0] if calls else None)
+    act = f"calls {shown(name)}{_arguments(wrong)}" if wrong else f"imports {shown(name)}"
     if known == "dangerous":
         words = f"{act} when it is loaded: this can run code, read or write files, or reach the network"
         return Remark("pickle-import", Severity.CRITICAL, words, found.offset, found.opcode, _NEVER, called=bool(calls))
-    words = f"{act}, {_why(known)}"
-    return Remark("pickle-import-unknown", _severity(known, by_product), words, found.offset, found.opcode, called=bool(calls))
+    words = f"{act}, {_why(known, name)}"
+    severity = Severity.HIGH if calls and known == "unknown" and _acts_by_name(name) else _severity(known, by_product)
+    return Remark("pickle-import-unknown", severity, words, found.offset, found.opcode, called=bool(calls))
+
+
+def _acts_by_name(name: Name) -> bool:
+    """Return whether a function in no table says by its name that it runs, loads, opens or fetches something."""
+    last = name.qualified.rsplit(".", 1)[-1]
+    return not last[:1].isupper() and not _VERBS.isdisjoint(last.lower().split("_"))
 
 
 def _severity(known: Grade, by_product: bool) -> Severity:
-    harmless = known == "trainer" or (known == "family" and by_product)
+    harmless = known in ("setting", "enum") or (known == "family" and by_product)
     return Severity.LOW if harmless else Severity.MEDIUM
 
 
-def _why(known: Grade) -> str:
+def _why(known: Grade, name: Name) -> str:
     if known == "unknown":
-        return "which is in no table of what honest files import"
+        listed = grade(name) in ("setting", "enum")
+        return "which its own pickles never call so" if listed else "which is in no table of what honest files import"
     return "a class of a training library that an adapter has no need of"
 
 
-def _carefully_used(name: Name, calls: list[Call]) -> bool:
-    if not calls:
-        return str(name) in ("builtins.type", "builtins.bytes", "builtins.bytearray")
-    return all(call_is_fine(c) for c in calls)
+def _carefully_used(name: Name, calls: list[Made]) -> bool:
+    """Return whether every use of a careful name makes data; handed on, another may call it with anything."""
+    if str(name) in _TYPES and not calls:
+        return True
+    return bool(calls) and (not name.handed or str(name) in _TYPES) and all(call_is_fine(c) for c in calls)
 
 
-def _arguments(call: Call) -> str:
+def _arguments(call: Made) -> str:
     return "(" + ", ".join(shown(v) for v in call.arguments[:4]) + (", …" if len(call.arguments) > 4 else "") + ")"
 
 
@@ -169,6 +221,8 @@ def _expansion(seen: Walk, size: int) -> Iterator[Remark]:
         yield Remark(rule, medium, f"nests values {seen.deepest:,} levels deep, which exhausts a loader's stack")
     if seen.largest > max(_LARGEST, 100 * size):
         yield Remark(rule, medium, f"grows to {seen.largest:.2g} elements once every reference is followed")
+    if seen.memo:
+        yield Remark(rule, medium, f"remembers a value under the number {seen.memo:,}: C makes its memo that long")
     for call in seen.calls:
         wanted = allocation(call)
         if wanted is not None and wanted > LARGEST_ALLOCATION:
@@ -176,7 +230,7 @@ def _expansion(seen: Walk, size: int) -> Iterator[Remark]:
             return
 
 
-def _ends(seen: Walk, data: bytes, *, legacy: bool, wraps: bool) -> Iterator[Remark]:
+def _ends(seen: Walk, size: int, *, legacy: bool, wraps: bool) -> Iterator[Remark]:
     worse = Severity.HIGH if seen.imports else Severity.MEDIUM
     if seen.broken:
         yield Remark("pickle-broken", worse, f"{seen.broken} at byte {seen.broken_at:,}", seen.broken_at)
@@ -184,7 +238,7 @@ def _ends(seen: Walk, data: bytes, *, legacy: bool, wraps: bool) -> Iterator[Rem
         yield Remark("pickle-broken", worse, f"the old PyTorch layout needs five pickles, there are {seen.pickles}", seen.end)
     for at, words in seen.faults[:3]:
         yield Remark("pickle-broken", worse, f"at byte {at:,} {words}: loaders differ in what they do then", at)
-    rest = len(data) - seen.end
+    rest = size - seen.end
     if seen.broken or wraps:
         return
     if legacy:

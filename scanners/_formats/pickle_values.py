@@ -16,6 +16,8 @@ from typing import Final
 #: Values of a container that are kept for looking at arguments.
 _KEPT_ITEMS = 64
 _SHOWN = 80
+#: Names are read as they stand from this protocol on.
+_NAMES_AS_THEY_ARE = 3
 _MODULES = {**IMPORT_MAPPING, "exceptions": "builtins", "commands": "subprocess"}
 
 
@@ -23,23 +25,28 @@ class _Sign:
     """A value with no content."""
 
 
-MARK: Final = _Sign()
 UNKNOWN: Final = _Sign()
 
 
 @dataclass(eq=False, slots=True)
 class Name:
-    """A name the pickle imports; each import has its own.
+    """A name the pickle imports; one for all its imports.
 
     Attributes:
         module: As Python 3 spells it.
         qualified: Of the class or function, dots included.
-        called: Whether something calls it later.
+        imported: Whether an import of it was noted.
+        called: Whether something calls it.
+        handed: Whether it is put into a container, an argument or a state, where others may call it.
+        careful: Whether each of its calls is to be looked at.
     """
 
     module: str
     qualified: str
+    imported: bool = False
     called: bool = False
+    handed: bool = False
+    careful: bool = False
 
     def __str__(self) -> str:
         return f"{self.module}.{self.qualified}"
@@ -47,11 +54,23 @@ class Name:
 
 @dataclass(eq=False, slots=True, repr=False)  # values may hold themselves: nothing may spell them out
 class Made:
-    """What a call returns."""
+    """A call and what it returns.
+
+    Attributes:
+        callee: What is called; a ``Name`` unless it is built while loading.
+        arguments: Its arguments, keywords last.
+        offset: Of the opcode.
+        opcode: Its name.
+        state: What BUILD gives the result.
+        content: What is put into the result as if it were a list or a dictionary.
+    """
 
     callee: object
     arguments: tuple[object, ...]
+    offset: int = 0
+    opcode: str = ""
     state: object = UNKNOWN
+    content: Box | None = None
 
 
 @dataclass(eq=False, slots=True, repr=False)
@@ -63,17 +82,23 @@ class Box:
     count: int = 0
     size: float = 1.0
     depth: int = 1
+    hooks: list[str] = field(default_factory=list)
 
     def extend(self, values: list[object]) -> None:
         """Take further values; keys and values of a dictionary alternate."""
-        self.items += values[: max(0, _KEPT_ITEMS - len(self.items))]
+        if len(self.items) < _KEPT_ITEMS:
+            self.items += values[: _KEPT_ITEMS - len(self.items)]
         self.count += len(values)
         for value in values:
-            if isinstance(value, Box):
+            if type(value) is Box:
                 self.size = min(self.size + value.size, 1e30)
                 self.depth = max(self.depth, value.depth + 1)
             else:
                 self.size += 1
+                if type(value) is Name:
+                    value.handed = True
+        if self.kind == "dict":
+            self.hooks += [words for key in values[::2] if (words := _hook(key))][:_KEPT_ITEMS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +108,6 @@ class Import:
     name: Name | None
     offset: int
     opcode: str
-
-
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Call:
-    """One call; ``made`` is what it returns."""
-
-    callee: object
-    arguments: tuple[object, ...]
-    offset: int
-    opcode: str
-    made: Made
 
 
 @dataclass(eq=False, slots=True, repr=False)
@@ -124,14 +138,18 @@ class Walk:
 
     Attributes:
         imports: In order.
-        calls: In order; ``NEWOBJ`` and ``OBJ`` count, as they run a class's code.
-        planted: Offset and words for state set on a class or function, or state that replaces how an object is made.
+        calls: In order; ``NEWOBJ`` and ``OBJ`` count, as they run a class's code. Of a name that needs no care, the first.
+        planted: Offset, opcode and words for state set on a class or function, or state that replaces how an object is made.
         constants: Offset and value of byte constants long enough to be a file themselves.
         persistent: Persistent ids: torch's storages, or something only a loader of its own would understand.
         reach: Offset and words for tensors that reach outside their storage.
         extensions: Offsets of EXT opcodes, whose names come from a registry nobody sees here.
         faults: Offset and words for what a real unpickler would stop at, although the walk went on.
         ends: Where each complete pickle ends.
+        resumes: Ends of frames that lie after STOP.
+        memo: The largest number something is remembered under, if it is far above those in use.
+        wanted: Where the argument ends that goes on after the end of the data; 0 if none does.
+        cut: Whether more bytes after the end could have changed what was seen.
         broken: Why the walk ended early, or None.
         broken_at: Where.
         opcodes: How many were followed.
@@ -141,14 +159,18 @@ class Walk:
     """
 
     imports: list[Import] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
-    planted: list[tuple[int, str]] = field(default_factory=list)
+    calls: list[Made] = field(default_factory=list)
+    planted: list[tuple[int, str, str]] = field(default_factory=list)
     constants: list[tuple[int, bytes]] = field(default_factory=list)
     persistent: list[Persistent] = field(default_factory=list)
     reach: list[tuple[int, str]] = field(default_factory=list)
     extensions: list[int] = field(default_factory=list)
     faults: list[tuple[int, str]] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
+    resumes: list[int] = field(default_factory=list)
+    memo: int = 0
+    wanted: int = 0
+    cut: bool = False
     broken: str | None = None
     broken_at: int = 0
     opcodes: int = 0
@@ -179,15 +201,12 @@ class Walk:
             self.faults.append((offset, words))
 
 
-def name_of(module: str, qualified: str) -> Name:
-    """Return a name as Python 3 spells it; a stream of protocol 0 to 2 may spell it as Python 2 did."""
+def name_of(module: str, qualified: str, protocol: int = 0) -> Name:
+    """Return a name as Python 3 takes it; a stream of protocol 0 to 2 may spell it as Python 2 did."""
+    if protocol >= _NAMES_AS_THEY_ARE:
+        return Name(module, qualified)
     module, qualified = NAME_MAPPING.get((module, qualified), (module, qualified))
     return Name(_MODULES.get(module, module), qualified)
-
-
-def argument_of(value: object) -> int:
-    """Return an opcode's numeric argument."""
-    return value if isinstance(value, int) else int(str(value)) if str(value).strip().isdigit() else 0
 
 
 def tuple_of(value: object) -> tuple[object, ...]:
@@ -195,13 +214,47 @@ def tuple_of(value: object) -> tuple[object, ...]:
     return tuple(value.items) if isinstance(value, Box) and value.kind == "tuple" else (UNKNOWN,)
 
 
+def values_of(value: object) -> tuple[object, ...]:
+    """Return the values of any container: ``pickle.py`` takes arguments from each, C from tuples alone."""
+    return tuple(value.items) if isinstance(value, Box) else (UNKNOWN,)
+
+
+def hand_on(values: list[object]) -> None:
+    """Note that names leave the stack for somewhere they may be called from."""
+    for value in values:
+        if isinstance(value, Name):
+            value.handed = True
+
+
 def plant(target: object, state: object) -> str | None:
     """Return why giving this target this state changes more than an object's data, or None."""
     if isinstance(target, Name):
         return f"sets state on {target} itself, for every later use"
-    keys = [k for part in (state, *tuple_of(state)) if isinstance(part, Box) and part.kind == "dict" for k in part.items[::2]]
-    hooks = sorted(k for k in keys if isinstance(k, str) and k.startswith("__") and k.endswith("__") and k in _HOOKS)
-    return f"plants {', '.join(hooks)} in an object's state" if hooks else None
+    if isinstance(target, Made) and str(target.callee) == "builtins.getattr":
+        return "sets state on an attribute of a class, for every later use"
+    hooks = sorted({h for part in (state, *tuple_of(state)) for h in _hooks(part)})
+    return f"plants {', '.join(hooks[:8])} in an object's state" if hooks else None
+
+
+def _hooks(part: object) -> list[str]:
+    """Return the keys of a dictionary that act; one made by a call counts with its content and its arguments."""
+    if isinstance(part, Box):
+        return part.hooks if part.kind == "dict" else []
+    if not isinstance(part, Made):
+        return []
+    found = list(part.content.hooks) if part.content is not None else []
+    for given in part.arguments:
+        if isinstance(given, Box):
+            pairs = [v for v in given.items if isinstance(v, Box) and v.kind != "dict" and v.count == 2]
+            found += [*(given.hooks if given.kind == "dict" else ()), *(w for p in pairs if (w := _hook(p.items[0])))]
+    return found
+
+
+def _hook(key: object) -> str | None:
+    """Return a key of a state in words if it changes what an object does, or is built while loading."""
+    if isinstance(key, str):
+        return key if key in _HOOKS else None
+    return "a key built while loading" if isinstance(key, Made) and str(key.callee) == "builtins.str" else None
 
 
 def reach_fault(callee: object, arguments: tuple[object, ...]) -> str | None:
@@ -242,6 +295,8 @@ def shown(value: object, depth: int = 2) -> str:
         case Box():
             inner = ", ".join(shown(v, depth - 1) for v in value.items[:4]) if depth > 0 else "…"
             return f"({inner}{', …' if value.count > 4 and depth > 0 else ''})"
+        case int() if abs(value) >> 256:
+            return "a huge number"
         case None | bool() | int() | float():
             return ascii(value)[:_SHOWN]
         case _:

@@ -1,7 +1,7 @@
 """What a pickle would import, call and build, read from its opcodes. Nothing is unpickled and no name is resolved.
 
 A linear walk over every pickle of a byte string; the abstract machine is ``pickle_machine``. A broken stream gives what was
-seen before it broke, then the break. Read by ``scanners.pickle_imports`` and ``kinds``.
+seen before it broke, then the break. Read by ``pickle_review`` and ``kinds``.
 
 Source:
     Python's ``pickletools`` (opcode table) and ``_pickle.c``; PEP 307, PEP 3154, PEP 574.
@@ -9,14 +9,15 @@ Source:
 
 from __future__ import annotations
 
-from io import BytesIO
-
 from scanners._formats.pickle_machine import Machine
 from scanners._formats.pickle_values import Walk
 
+#: Most ends of frames that lie after STOP and are walked from.
+_RESUMED = 8
 
-def walk(data: bytes, *, limit: int, most: int = 1 << 30) -> Walk:
-    """Walk every pickle at the start of a byte string.
+
+def walk(data: bytes, *, limit: int, most: int = 1 << 30, at: int = 0) -> Walk:
+    """Walk every pickle from a place in a byte string.
 
     Bytes after a complete pickle are walked as a further one; if that one breaks before it imported anything, it was none:
     ``end`` is smaller than the data then, and nothing is ``broken``.
@@ -25,19 +26,28 @@ def walk(data: bytes, *, limit: int, most: int = 1 << 30) -> Walk:
         data: The stream.
         limit: Most opcodes followed.
         most: Pickles after which to stop; what follows is raw data.
+        at: Where the first pickle begins.
 
     Returns:
         What was seen; never raises on content.
     """
-    seen, stream = Walk(), BytesIO(data)
-    while stream.tell() < len(data):
+    seen = Walk()
+    while at < len(data):
         attempt = Walk(opcodes=seen.opcodes)
-        Machine(data, stream, attempt, limit).run()
+        Machine(data, attempt, limit, at).run()
         if seen.ends and (attempt.broken or not attempt.sound) and not (_imports(attempt) or attempt.opcodes > limit):
+            seen.cut = seen.cut or attempt.cut
             break
         _add(seen, attempt)
         if seen.broken or seen.pickles >= most:
             break
+        at = seen.end
+    for place in seen.resumes[:_RESUMED]:  # pickle.py has read the frame to its end when it stops, C has not
+        attempt = Walk(opcodes=seen.opcodes)
+        Machine(data, attempt, limit, place).run()
+        if _imports(attempt):
+            attempt.ends, attempt.broken, attempt.broken_at = [], seen.broken, seen.broken_at
+            _add(seen, attempt)
     return seen
 
 
@@ -48,9 +58,11 @@ def _imports(attempt: Walk) -> bool:
 
 def _add(seen: Walk, more: Walk) -> None:
     """Join a further pickle to those before it."""
-    for name in ("imports", "calls", "planted", "constants", "persistent", "reach", "extensions", "faults", "ends"):
+    for name in ("imports", "calls", "planted", "constants", "persistent", "reach", "extensions", "faults", "ends", "resumes"):
         getattr(seen, name).extend(getattr(more, name))
     if seen.sound_opcodes is None:
         seen.sound_opcodes = more.sound_opcodes
     seen.broken, seen.broken_at, seen.opcodes = more.broken, more.broken_at, more.opcodes
     seen.deepest, seen.largest = max(seen.deepest, more.deepest), max(seen.largest, more.largest)
+    seen.wanted = more.wanted
+    seen.memo, seen.cut = max(seen.memo, more.memo), seen.cut or more.cut

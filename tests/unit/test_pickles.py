@@ -113,7 +113,7 @@ def test_any_bytes_are_survived(data: bytes) -> None:
 def test_truncation_keeps_what_came_before(end: int) -> None:
     data = assemble(["PROTO 2", "GLOBAL os system", "BINUNICODE echo", "TUPLE1", "REDUCE", *["BINUNICODE more"] * 3, "STOP"])
     seen = review(data[:end], limit=LIMIT, by_product=False)
-    assert ("pickle-import" in {r.rule for r in seen.remarks}) == (end >= len(b"\x80\x02cos\nsystem\n"))
+    assert ("pickle-import" in {r.rule for r in seen.remarks}) == (end >= len(b"\x80\x02cos\nsy"))  # C imports it without its end
     assert seen.gap or end in (0, *range(len(data), 61))
 
 
@@ -154,7 +154,7 @@ def test_escapes_hide_no_name() -> None:
      ("torch.hub load", "dangerous"),
      ("collections OrderedDict.__init__", "dangerous"), ("dataclasses builtins.eval", "dangerous"),
      ("torch os.system", "dangerous"),
-     ("trl.trainer.sft_config SFTConfig", "trainer"), ("trl.trainer.sft_config os.system", "dangerous"),
+     ("trl.trainer.sft_config SFTConfig", "setting"), ("trl.trainer.sft_config os.system", "dangerous"),
      ("trl.other Thing", "family"),
      ("trl.other thing", "unknown"), ("somewhere Thing", "unknown"), ("numpy.lib.npyio load", "dangerous")],
 )  # fmt: skip
