@@ -30,6 +30,7 @@ class FileState(Noun):
     findings: int = Field(ge=0, description="findings located in it")
     worst: Severity | None = Field(default=None, description="the gravest of them")
     voices: dict[str, str] = Field(default_factory=dict, description="what other engines say of it, by engine")
+    transferred: int | None = Field(default=None, description="bytes of it that a triage asked for; None in a scan")
 
 
 class ScanDocument(Noun):
