@@ -77,6 +77,7 @@ def triage(
             )
             composition = source.acquire_ranged(ref, ctx, files)
             dossier = inspect(composition, executor.scanners(asked), ctx)
+        files.confirm()
         cost = files.transferred(composition.adapter.name)
         base = files.transferred(composition.base.name) if composition.base is not None else Transferred()
     finally:

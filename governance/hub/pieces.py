@@ -74,6 +74,10 @@ class Pieces:
         """Whether every byte is here."""
         return self.bytes == self.size
 
+    def sample(self, most: int) -> tuple[int, int] | None:
+        """Return start and end of the first part that is here, at most so long; None if there is none."""
+        return (self._held[0][0], min(self._held[0][1], self._held[0][0] + most)) if self._held else None
+
     def missing(self, spans: Iterable[Span]) -> list[tuple[int, int]]:
         """Return what has to be fetched to have these parts: (start, end), in order, near ones as one."""
         gaps = sorted(gap for at, length in spans for gap in self._gaps(at, at + length))

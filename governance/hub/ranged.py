@@ -29,13 +29,16 @@ if TYPE_CHECKING:
     from governance.hub.client import HubClient, Pinned
     from governance.hub.transfer import Listed, Piece
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 #: Up to here a file is taken whole, and of a larger one this much is taken with its first byte.
 SMALL = HEAD = 64 << 10
 #: Without a budget of the caller's: what a triage may transfer of one repository.
 _LEAST_BUDGET, _SHARE = 64 << 20, 10
 _MOST_REQUESTS = 20_000
 _IN_FLIGHT = 8
+#: Bytes of each file that are asked for a second time.
+_SAMPLE = 1 << 10
 #: Files that could not be reached, one after the other, after which no further one is tried.
 _LOST = 3
 _CHUNK = 1 << 20
@@ -154,6 +157,17 @@ class RangedFiles:
             raise SubjectError(f"{shown(path)}: parts were asked for that it does not have")
         return self._noting(file, lambda: self._read(file, spans))
 
+    def confirm(self) -> None:
+        """Ask once more for the beginning of what was read of each file: a host that answers by the count is noticed."""
+        read = [f for f in self._files.values() if f.entry is None and not f.trouble and f.pieces.bytes]
+
+        def one(file: _File) -> None:
+            part = file.pieces.sample(_SAMPLE)
+            if part is not None:
+                self._trying(file, lambda: self._fetch(file, [part], counted=False))
+
+        _together(one, read)
+
     def transferred(self, name: str) -> Transferred:
         """Return what a repository's files cost so far; files that were read whole are compared with the listing."""
         files = {path: f for (owner, path), f in self._files.items() if owner == name}
@@ -178,23 +192,25 @@ class RangedFiles:
 
         wanted = [f for f in sorted(files, key=lambda f: f.listed.size) if f.listed.size]
 
-        def one(file: _File) -> NotAvailable | None:
-            try:
-                self._noting(file, lambda: self._read(file, [(0, min(file.listed.size, HEAD))]))
-            except NotAvailable as error:
-                return error
-            except Cancelled:
-                raise
-            except CuratorError:
-                pass  # noted, and told by the triage
-            return None
+        def one(file: _File) -> CuratorError | None:
+            return self._trying(file, lambda: self._read(file, [(0, min(file.listed.size, HEAD))]))
 
         ctx.emit(Progress(run_id=ctx.run_id, step="acquire", message=f"{len(wanted)} files, small ones and beginnings first"))
         for refusal in _together(one, wanted):
-            if refusal is not None:
+            if isinstance(refusal, NotAvailable):
                 raise refusal
 
-    def _noting(self, file: _File, read: Callable[[], bytes]) -> bytes:
+    def _trying(self, file: _File, read: Callable[[], object]) -> CuratorError | None:
+        """Read, and return what went wrong; it is noted, and told by the triage."""
+        try:
+            self._noting(file, read)
+        except Cancelled:
+            raise
+        except CuratorError as error:
+            return error
+        return None
+
+    def _noting(self, file: _File, read: Callable[[], R]) -> R:
         """Read, and keep in mind what went wrong."""
         from governance.hub.client import NotAvailable
 
@@ -222,11 +238,11 @@ class RangedFiles:
         with file.repository.ctx.store.blob(file.entry.sha256).open("rb") as copy:
             return b"".join(os.pread(copy.fileno(), n, at) for at, n in spans)
 
-    def _fetch(self, file: _File, missing: Sequence[tuple[int, int]]) -> bool:
+    def _fetch(self, file: _File, missing: Sequence[tuple[int, int]], *, counted: bool = True) -> bool:
         """Fetch parts; False if the host sends whole files only."""
         if file.trouble:
             raise SubjectError(file.trouble)
-        self._spend(file, sum(end - start for start, end in missing), len(missing))
+        self._spend(file, sum(end - start for start, end in missing), len(missing), counted=counted)
         at = file.repository
 
         def one(part: tuple[int, int]) -> Piece | None:
