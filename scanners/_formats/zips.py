@@ -25,8 +25,8 @@ _CENTRAL_FIELDS = struct.Struct("<4s6H3I5H2I")
 _STORED, _DEFLATED = 0, 8
 _HEAD = 4096
 _MEMBER_BYTES = 512 * 2**20
-#: An end record is looked for in this many bytes at the end: the longest comment, the record, and zip64's two before it.
-_TAIL = (1 << 16) + 22 + 20 + 56
+#: An end record is looked for in this many bytes at the end, twice what the format allows, as some readers look further.
+_TAIL = 1 << 18
 _SMALL = 1 << 20
 _LARGEST_DIRECTORY = 64 * 2**20
 
