@@ -61,7 +61,7 @@ class _Ranged(io.RawIOBase):
 
     def __init__(self, ask: Callable[[Sequence[Span]], bytes], size: int) -> None:
         self._ask, self._size, self._at = ask, size, 0
-        self._window, self._begin, self._ahead = b"", 0, _FIRST
+        self._window, self._begin, self._run = b"", 0, 0
         self._places: list[int] = []
         self._pieces: list[bytes] = []
 
@@ -113,8 +113,9 @@ class _Ranged(io.RawIOBase):
             self._window, self._begin = self._pieces[known], self._places[known]
             return
         goes_on = bool(self._window) and self._at == self._begin + len(self._window)
-        self._ahead = min(self._ahead * 2, _MOST_AHEAD) if goes_on else _FIRST
-        length = min(max(wanted, self._ahead), MOST_ASKED, max(0, self._size - self._at))
+        self._run = self._run + len(self._window) if goes_on else 0
+        ahead = min(max(self._run // 4, _FIRST), _MOST_AHEAD)
+        length = min(max(wanted, ahead), MOST_ASKED, max(0, self._size - self._at))
         self._window, self._begin = (self._ask([(self._at, length)]) if length else b""), self._at
 
 

@@ -16,6 +16,8 @@ from governance.ranges import Span
 NEIGHBOURS = 16 << 10
 #: What a part that goes on from one that is held repeats of it, so that a host that changes its answers is noticed.
 OVERLAP = 16
+#: Bytes of a part that stands alone.
+ALONE = 6 << 10
 
 
 class Shelf:
@@ -87,7 +89,7 @@ class Pieces:
                 merged[-1] = merged[-1][0], max(end, merged[-1][1])
             else:
                 merged.append((start, end))
-        return [(self._leaning(start), end) for start, end in merged]
+        return [self._fetched(start, end) for start, end in merged]
 
     def put(self, start: int, data: bytes) -> None:
         """Keep a part that was fetched.
@@ -138,7 +140,13 @@ class Pieces:
         if start < end:
             yield start, end
 
-    def _leaning(self, start: int) -> int:
-        """Return a start that repeats the end of the part before it, if that one is held."""
+    def _fetched(self, start: int, end: int) -> tuple[int, int]:
+        """Return what is asked for to have a part.
+
+        One that goes on from a held part repeats the end of it; one that stands alone is long enough for what a reader that
+        jumped there reads next, such as an archive's local header and the first bytes of its member.
+        """
         before = next(self._over(start - 1, start), None) if start else None
-        return max(before[0], start - OVERLAP) if before is not None else start
+        if before is not None:
+            return max(before[0], start - OVERLAP), end
+        return start, min(max(end, start + ALONE), self.size)
