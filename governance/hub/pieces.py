@@ -16,8 +16,8 @@ from governance.ranges import Span
 NEIGHBOURS = 16 << 10
 #: What a part that goes on from one that is held repeats of it, so that a host that changes its answers is noticed.
 OVERLAP = 16
-#: Bytes of a part that stands alone.
-ALONE = 6 << 10
+#: Bytes of a part that stands alone, and bytes before it that come with it.
+ALONE, BEFORE = 6 << 10, 32
 
 
 class Shelf:
@@ -144,9 +144,10 @@ class Pieces:
         """Return what is asked for to have a part.
 
         One that goes on from a held part repeats the end of it; one that stands alone is long enough for what a reader that
-        jumped there reads next, such as an archive's local header and the first bytes of its member.
+        jumped there reads next, such as an archive's local header and the first bytes of its member, and holds the few bytes
+        before it, where the checksum of the member before stands.
         """
         before = next(self._over(start - 1, start), None) if start else None
         if before is not None:
             return max(before[0], start - OVERLAP), end
-        return start, min(max(end, start + ALONE), self.size)
+        return max(0, start - BEFORE), min(max(end, start + ALONE), self.size)
