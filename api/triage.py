@@ -20,12 +20,9 @@ from governance.evidence import Check, Coverage, Outcome
 from governance.hub import Acquirer, RangedFiles, Transferred
 from governance.pipeline import inspect
 from governance.plugins import discover
-from governance.scan import ScanDocument, scan_document
+from governance.scan import TRANSFER, ScanDocument, scan_document
 from governance.store import Store
 from governance.subject import CompositionRef
-
-#: The check that says how the bytes came; it is not a scanner's.
-TRANSFER = "transfer"
 
 
 def triage(

@@ -15,6 +15,8 @@ from governance.dossier import Dossier
 from governance.evidence import Check, Coverage, Finding, Outcome, Severity
 from governance.subject import FileEntry, Noun, Subject
 
+#: The check that says how the bytes of a triage came; it is not a scanner's.
+TRANSFER = "transfer"
 State = Literal["completed", "not-applicable", "not-scanned"]
 
 

@@ -1,6 +1,6 @@
 """What a triage of a large adapter repository costs, and whether it says what a full scan says.
 
-    python -m tests.benchmarks.remote_triage [--megabytes 500] [--folder DIR]
+    python -m tests.benchmarks.remote_triage [--megabytes 500] [--weights safetensors|torch] [--folder DIR]
 
 Makes an adapter repository whose weights are sparse on disk, serves it on localhost with ranges, triages it with the real Hub
 client, scans the same files where they lie, and prints bytes, share, requests and seconds of both.
@@ -28,8 +28,8 @@ _LAYERS = 32
 _MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def make_repository(folder: Path, megabytes: int) -> None:
-    """Write an adapter of about this size: safetensors, a small torch archive, documents."""
+def make_repository(folder: Path, megabytes: int, weights: str) -> None:
+    """Write an adapter of about this size, as safetensors or as a torch archive, with a small torch archive and documents."""
     folder.mkdir(parents=True, exist_ok=True)
     each = megabytes * 2**20 // (2 * _LAYERS * len(_MODULES))
     rank, width = 16, max(16, each // (16 * 4) // 16 * 16)
@@ -42,10 +42,20 @@ def make_repository(folder: Path, megabytes: int) -> None:
     }
     (folder / "adapter_config.json").write_text(json.dumps(config))
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Adapter\n\nMade by a benchmark.\n")
-    write_safetensors(folder / "adapter_model.safetensors", rank, width)
-    with zipfile.ZipFile(folder / "training_args.bin", "w") as archive:
+    write_torch(folder / "training_args.bin", 0, 0)
+    if weights == "torch":
+        write_torch(folder / "adapter_model.bin", 2 * _LAYERS * len(_MODULES), 4 * rank * width)
+    else:
+        write_safetensors(folder / "adapter_model.safetensors", rank, width)
+
+
+def write_torch(path: Path, storages: int, size: int) -> None:
+    """Write an archive as torch lays it out, with storages of zeros."""
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02ccollections\nOrderedDict\n)R.")
         archive.writestr("archive/version", "3\n")
+        for k in range(storages):
+            archive.writestr(f"archive/data/{k}", bytes(size))
 
 
 def write_safetensors(path: Path, rank: int, width: int) -> None:
@@ -74,13 +84,14 @@ def main() -> None:
     """Run the comparison and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--weights", choices=("safetensors", "torch"), default="safetensors")
     parser.add_argument("--folder", type=Path, help="where the repository is made; a temporary folder otherwise")
     asked = parser.parse_args()
     os.environ.pop("HF_HUB_OFFLINE", None)
     with tempfile.TemporaryDirectory() as scratch:
         root = asked.folder or Path(scratch) / "hub"
         repository = root / "acme" / "lora"
-        make_repository(repository, asked.megabytes)
+        make_repository(repository, asked.megabytes, asked.weights)
         with serve(root) as hub:
             settings = Settings(home=Path(scratch) / "home", endpoint=hub.url)
             ref = CompositionRef(adapter=ArtifactRef(source=SourceKind.HUB, name="acme/lora"))

@@ -16,13 +16,13 @@ import pytest
 
 from api.scan import scan_path
 from api.settings import Settings
-from api.triage import TRANSFER, triage
+from api.triage import triage
 from governance.context import Limits
 from governance.errors import CuratorError, SubjectError
 from governance.evidence import Severity
 from governance.hub import RangedFiles
 from governance.ranges import Span
-from governance.scan import FileState, ScanDocument
+from governance.scan import TRANSFER, FileState, ScanDocument
 from governance.subject import ArtifactRef, CompositionRef, Held, SourceKind
 from tests import builders
 from tests.benchmarks.remote_triage import said, write_safetensors
