@@ -140,7 +140,7 @@ class RunContext:
             return open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
         if entry is None or not entry.present:
             raise SubjectError(f"{subject} holds no file {name!r} that can be asked for")
-        return ranged(lambda at, n: self.fetch(subject.name, name, at, n), entry.size)
+        return ranged(lambda spans: self.fetch(subject.name, name, spans), entry.size)
 
     def kept(self, model_key: str) -> dict[str, ItemRow]:
         """Return the rows already scored under a model key, by item key."""

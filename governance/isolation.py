@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import selectors
 import signal
 import subprocess
@@ -23,8 +24,9 @@ from pydantic import ValidationError
 
 from governance.confinement import NETWORK_NOT_REMOVED, SPEC
 from governance.context import cpu_count
-from governance.errors import CuratorError, IsolationError, LimitError, PluginError, PrerequisiteError
-from governance.wire import LINES, LINES_FD, Done, Job, Line, Stopped
+from governance.errors import Cancelled, CuratorError, IsolationError, LimitError, PluginError, PrerequisiteError
+from governance.ranges import Fetch, no_ranges
+from governance.wire import LINES, LINES_FD, Done, Given, Job, Line, Stopped, Want
 
 _TICK = 0.25
 _MAX_LINE = 4 * 2**20
@@ -99,6 +101,8 @@ class Child:
             )
         os.close(lines_in)
         os.set_blocking(lines_out, False)
+        assert self._process.stdin is not None  # noqa: S101 - Popen was given a pipe
+        os.set_blocking(self._process.stdin.fileno(), False)  # a child that does not read must not hold this process up
         self._lines, self._buffer = lines_out, b""
         self._selector = selectors.DefaultSelector()
         self._selector.register(lines_out, selectors.EVENT_READ)
@@ -113,13 +117,14 @@ class Child:
         """Whether another job can be sent."""
         return self._process.poll() is None
 
-    def ask(self, job: Job, *, seconds: float, checkpoint: Callable[[], None]) -> Iterator[Line]:
+    def ask(self, job: Job, *, seconds: float, checkpoint: Callable[[], None], fetch: Fetch = no_ranges) -> Iterator[Line]:
         """Send one job and yield its lines until it is done.
 
         Args:
             job: What to do.
             seconds: Wall time it may take.
             checkpoint: Called at least every quarter second; may raise ``Cancelled``.
+            fetch: Gives parts of files the child asks for; its errors are told to the child.
 
         Yields:
             Validated lines, without the closing one.
@@ -132,16 +137,16 @@ class Child:
             PluginError: It died, or sent something that is no valid line.
         """
         try:
-            yield from self._ask(job, seconds=seconds, checkpoint=checkpoint)
+            yield from self._ask(job, seconds=seconds, checkpoint=checkpoint, fetch=fetch)
         except PrerequisiteError:
             raise
         except BaseException:
             self.close()
             raise
 
-    def _ask(self, job: Job, *, seconds: float, checkpoint: Callable[[], None]) -> Iterator[Line]:
-        self._send(job)
+    def _ask(self, job: Job, *, seconds: float, checkpoint: Callable[[], None], fetch: Fetch) -> Iterator[Line]:
         start = last = time.monotonic()
+        self._send(job.model_dump_json().encode() + b"\n", start + seconds, checkpoint)
         said = 0
         while True:
             checkpoint()
@@ -166,16 +171,40 @@ class Child:
                         return
                     case Stopped() as stopped:
                         _raise(stopped)
+                    case Want() as want:
+                        self._give(want, fetch, start + seconds, checkpoint)
+                        last = time.monotonic()
                     case line:
                         yield line
 
-    def _send(self, job: Job) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - Popen was given a pipe
+    def _give(self, want: Want, fetch: Fetch, until: float, checkpoint: Callable[[], None]) -> None:
+        """Answer a child that asks for parts of a file."""
         try:
-            self._process.stdin.write(job.model_dump_json().encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            raise self._death() from error
+            data, refused = fetch(want.name, want.path, want.spans), ""
+        except Cancelled:
+            raise
+        except CuratorError as error:
+            data, refused = b"", error.message
+        head = Given(length=len(data), refused=refused).model_dump_json().encode()
+        self._send(head + b"\n" + data, until, checkpoint)
+
+    def _send(self, data: bytes, until: float, checkpoint: Callable[[], None]) -> None:
+        """Write to the child's standard input, and give up on one that does not read."""
+        assert self._process.stdin is not None  # noqa: S101 - Popen was given a pipe
+        pipe, rest, ready = self._process.stdin.fileno(), memoryview(data), select.poll()
+        ready.register(pipe, select.POLLOUT)
+        while rest:
+            checkpoint()
+            if time.monotonic() > until:
+                raise TimeoutError(f"{self._module} does not read what it asked for")
+            if not ready.poll(_TICK * 1000):
+                continue
+            try:
+                rest = rest[os.write(pipe, rest) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise self._death() from error
 
     def _parse(self, text: bytes) -> Line:
         try:

@@ -15,6 +15,8 @@ from governance.dossier import Dossier
 from governance.evidence import Check, Coverage, Finding, Outcome, Severity
 from governance.subject import FileEntry, Noun, Subject
 
+#: The check that says how the bytes of a triage came; it is not a scanner's.
+TRANSFER = "transfer"
 State = Literal["completed", "not-applicable", "not-scanned"]
 
 
@@ -30,6 +32,7 @@ class FileState(Noun):
     findings: int = Field(ge=0, description="findings located in it")
     worst: Severity | None = Field(default=None, description="the gravest of them")
     voices: dict[str, str] = Field(default_factory=dict, description="what other engines say of it, by engine")
+    transferred: int | None = Field(default=None, description="bytes of it that a triage asked for; None in a scan")
 
 
 class ScanDocument(Noun):

@@ -1,5 +1,8 @@
 """What travels between the curator and a child process: one job as JSON in, JSON lines out.
 
+While it works on a job, a child may ask for parts of a file that is held elsewhere (``Want``); the answer comes where jobs
+come, as one line that says how many bytes follow (``Given``), and these bytes.
+
 The parent side is ``governance.isolation``; the child's entry points (``scanners._child``, ``evaluators._runtime.worker``)
 call ``serve``. Every line is validated on arrival: a child that parsed hostile bytes may lie about its subject, and can
 do nothing else.
@@ -11,18 +14,19 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, BinaryIO, Literal, Self
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from governance.context import EvaluationSettings, Limits, Progress, RunContext
 from governance.contracts import Said
-from governance.errors import LimitError, PrerequisiteError
+from governance.errors import LimitError, PrerequisiteError, SubjectError
 from governance.evidence import Component, Coverage, Finding, ItemRow, Measurement, Reached
 from governance.licensing import Intent, LicenseTerms
+from governance.ranges import MOST_ASKED, MOST_SPANS, Span
 from governance.store import Store
 from governance.subject import Composition, Description, Noun, Subject
 
@@ -49,6 +53,28 @@ class Job(Noun):
     folders: dict[str, Path] = Field(default_factory=dict)
 
 
+class Want(Noun):
+    """A child asks for parts of a file that is not on this disk."""
+
+    kind: Literal["want"] = "want"
+    name: str = Field(description="the subject's name")
+    path: str
+    spans: tuple[tuple[int, int], ...] = Field(min_length=1, max_length=MOST_SPANS, description="(offset, length) of each part")
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if any(at < 0 or length <= 0 for at, length in self.spans) or sum(n for _, n in self.spans) > MOST_ASKED:
+            raise ValueError("parts must be positive and not more than one answer holds")
+        return self
+
+
+class Given(Noun):
+    """The head of an answer to ``Want``: so many bytes follow, or why there are none."""
+
+    length: int = Field(ge=0)
+    refused: str = ""
+
+
 class Described(Noun):
     """Answer to a ``describe`` job."""
 
@@ -71,7 +97,7 @@ class Stopped(Noun):
     hint: str = ""
 
 
-Line = Progress | ItemRow | Finding | Measurement | Component | Coverage | Reached | Described | Done | Stopped
+Line = Progress | ItemRow | Finding | Measurement | Component | Coverage | Reached | Described | Want | Done | Stopped
 #: Parses one line.
 LINES: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
 
@@ -115,7 +141,7 @@ def serve(handler: Handler, *, isolation: str) -> None:
     """
     with os.fdopen(int(os.environ[LINES_FD]), "wb", buffering=0) as out:  # noqa: TID251 - the pipe's number is no setting
         threading.Thread(target=_end_with_reader, args=(out.fileno(),), daemon=True).start()
-        for text in sys.stdin.buffer:
+        while text := sys.stdin.buffer.readline():
             job = Job.model_validate_json(text)
             _write(out, Reached(isolation=isolation))
             _write(out, _answer(handler, job, out))
@@ -127,6 +153,31 @@ def _end_with_reader(fd: int) -> None:
     watch.register(fd, select.POLLERR)
     watch.poll()
     os._exit(1)
+
+
+class _Asker:
+    """Asks the curator's process for parts of files; one question at a time."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out, self._turn = out, threading.Lock()
+
+    def __call__(self, name: str, path: str, spans: Sequence[Span]) -> bytes:
+        """Return the bytes of these parts, one after the other.
+
+        Raises:
+            SubjectError: They cannot be had; the message is the other side's.
+        """
+        wanted = sum(length for _, length in spans)
+        with self._turn:
+            _write(self._out, Want(name=name, path=path, spans=tuple(spans)))
+            try:
+                given = Given.model_validate_json(sys.stdin.buffer.readline())
+            except ValidationError as error:
+                raise SubjectError(f"{path}: the curator gave no answer") from error
+            data = sys.stdin.buffer.read(given.length)
+        if given.refused or len(data) != wanted:
+            raise SubjectError(given.refused or f"{path}: {len(data)} bytes came of {wanted}")
+        return data
 
 
 def _answer(handler: Handler, job: Job, out: BinaryIO) -> Done | Stopped:
@@ -141,6 +192,7 @@ def _answer(handler: Handler, job: Job, out: BinaryIO) -> Done | Stopped:
         intent=job.intent,
         margins=job.margins,
         folders=job.folders,
+        fetch=_Asker(out),
         emit=lambda progress: _write(out, progress),
         keep=lambda row: _write(out, row),
     )

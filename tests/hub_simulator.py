@@ -6,7 +6,7 @@ Each fault is a method of ``Faults`` a test switches on; without one it is ``api
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,6 +34,9 @@ class Faults:
     listed_extra: tuple[str, ...] = ()
     #: Whether ranges are ignored, as some mirrors do.
     no_ranges: bool = False
+    #: How answers to range requests lie: ``path``, and from which answer on (``after``), with ``total``, ``shift``, ``shorter``,
+    #: ``longer``, ``flip``, ``status`` or ``headers`` of its own.
+    range_lie: Mapping[str, object] = field(default_factory=dict)
     #: Revision the branch main stands for after the first look at it.
     moves_to: str | None = None
 
@@ -45,6 +48,7 @@ class Simulator(DevHub):
         super().__init__(folder, gated=gated, token=token)
         self.faults = Faults()
         self.asked: list[Asked] = []
+        self.ranges = 0
 
     def answer(self, asked: Asked) -> Answer:
         """Return the devhub's answer, spoilt."""
@@ -71,6 +75,12 @@ class Simulator(DevHub):
         """Return what was downloaded, in order."""
         return ["/".join(a.parts[4:]) for a in self.asked if "resolve" in a.parts and a.method == method]
 
+    def _lying(self, answer: Answer, chunks: Iterable[bytes]) -> Answer:
+        self.ranges += 1
+        if self.ranges <= int(str(self.faults.range_lie.get("after", 0))):
+            return answer
+        return _ranged_lie(answer, chunks, self.faults.range_lie)
+
     def _relisted(self, answer: Answer, body: bytes) -> Answer:
         said = json.loads(body)
         for sibling in said.get("siblings", ()) if isinstance(said, dict) else ():
@@ -96,11 +106,31 @@ class Simulator(DevHub):
             return replace(answer, headers={"Connection": "close"}, body=[*answer.body, b"more"])
         if path == self.faults.endless:
             return replace(answer, headers={}, body=_zeros())
+        if path == self.faults.range_lie.get("path") and answer.status == 206:
+            return self._lying(answer, answer.body)
         length = int(answer.headers.get("Content-Length", "0"))
         if self.faults.drop_after is not None and length > self.faults.drop_after and self.faults.drops > 0:
             self.faults.drops -= 1
             return replace(answer, body=_cut(answer.body, self.faults.drop_after))
         return answer
+
+
+def _ranged_lie(answer: Answer, chunks: Iterable[bytes], lie: Mapping[str, object]) -> Answer:
+    """Return the answer to a range request, spoilt."""
+    headers, body = dict(answer.headers), b"".join(chunks)
+    first, last = headers["Content-Range"].removeprefix("bytes ").split("/")[0].split("-")
+    size = lie.get("total", headers["Content-Range"].rpartition("/")[2])
+    shift = int(str(lie.get("shift", 0)))
+    headers["Content-Range"] = f"bytes {int(first) + shift}-{int(last) + shift}/{'*' if size is None else size}"
+    body = bytes(255 - b for b in body) if lie.get("flip") else body
+    if "shorter" in lie or "longer" in lie:
+        headers = {k: v for k, v in headers.items() if k != "Content-Length"} | {"Connection": "close"}
+        body = body[: len(body) - int(str(lie.get("shorter", 0)))] + b"x" * int(str(lie.get("longer", 0)))
+    given = lie.get("headers")
+    headers |= given if isinstance(given, dict) else {}
+    if "status" in lie:
+        return Answer(int(str(lie["status"])), {}, b"{}")
+    return Answer(answer.status, headers, [body])
 
 
 def _zeros() -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from governance.evidence import Finding, Severity
-from governance.scan import FileState, ScanDocument
+from governance.scan import TRANSFER, FileState, ScanDocument
 
 _COLORS = {
     Severity.CRITICAL: "bold red", Severity.HIGH: "red", Severity.MEDIUM: "yellow", Severity.LOW: "cyan", Severity.INFO: "dim",
@@ -41,17 +41,21 @@ def _print(console: Console, found: ScanDocument) -> None:
         listed = [f for f in listed if f.worst is not None or f.state == "not-scanned"]
         console.print(Text(f"{len(found.files) - len(listed)} files without a word to say are not listed", style="dim"))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("file", "what it is", "state", "worst", "other engines"):
+    triaged = found.mode == "triage"
+    for column in ("file", "what it is", "state", "worst", "bytes read" if triaged else "other engines"):
         table.add_column(column, overflow="fold")
     for state in listed:
-        table.add_row(*_row(state))
+        table.add_row(*_row(state, triaged=triaged))
     console.print(table)
     for gap in found.gaps():
         console.print(Text(f"not scanned: {gap}", style="yellow"))
     for scanner, reason in found.not_asked.items():
         console.print(Text(f"not asked: {scanner}: {reason}", style="dim"))
-    if found.transferred:
-        console.print(Text(", ".join(f"{k} {v:,}" for k, v in found.transferred.items())))
+    for check in found.checks if triaged else ():
+        if check.id == TRANSFER:
+            console.print(Text(f"read: {check.reason}"))
+    if triaged:
+        console.print(Text("a triage approves nothing: curator audit verifies whole files", style="dim"))
 
 
 def _print_finding(console: Console, finding: Finding) -> None:
@@ -62,8 +66,9 @@ def _print_finding(console: Console, finding: Finding) -> None:
         console.print(Text(f"{'':9}what to do: {finding.remediation}", style="dim"))
 
 
-def _row(state: FileState) -> tuple[Text, ...]:
+def _row(state: FileState, *, triaged: bool) -> tuple[Text, ...]:
     worst = Text(state.worst.value, style=_COLORS[state.worst]) if state.worst else Text("-", style="dim")
     voices = "; ".join(f"{engine}: {words}" for engine, words in state.voices.items())
     ended = Text(state.state, style="yellow" if state.state == "not-scanned" else "")
-    return Text(state.path), Text(state.kind), ended, worst, Text(voices, style="dim")
+    last = f"{state.transferred or 0:,} of {state.size:,}" if triaged else voices
+    return Text(state.path), Text(state.kind), ended, worst, Text(last, style="dim")

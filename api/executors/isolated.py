@@ -10,7 +10,7 @@ from governance.errors import PluginError
 from governance.evidence import Component, Coverage, Fact, Finding, ItemRow, Measurement, Reached
 from governance.isolation import Child
 from governance.subject import Composition, Description, Subject
-from governance.wire import Described, Line, job_for
+from governance.wire import Described, Line, Want, job_for
 
 #: Returns a living child; the executor decides whether it is a new one.
 Hire = Callable[[RunContext], Child]
@@ -50,7 +50,7 @@ class Isolated:
     def scan(self, composition: Composition, ctx: RunContext) -> Iterator[Said]:
         """Yield what the child says."""
         job = job_for(ctx, task="plugin", plugin=self.id, composition=composition)
-        for line in self._hire(ctx).ask(job, seconds=self._seconds(ctx), checkpoint=ctx.checkpoint):
+        for line in self._hire(ctx).ask(job, seconds=self._seconds(ctx), checkpoint=ctx.checkpoint, fetch=ctx.fetch):
             said = _relay(line, ctx)
             if said is not None:
                 yield said
@@ -64,7 +64,7 @@ def describe_in_child(hire: Hire) -> Describe:
     def describe(subject: Subject, ctx: RunContext) -> Description:
         job = job_for(ctx, task="describe", subject=subject)
         found: Description | None = None
-        for line in hire(ctx).ask(job, seconds=ctx.limits.inspect_seconds, checkpoint=ctx.checkpoint):
+        for line in hire(ctx).ask(job, seconds=ctx.limits.inspect_seconds, checkpoint=ctx.checkpoint, fetch=ctx.fetch):
             if isinstance(line, Described):
                 found = line.description
         if found is None:
@@ -80,7 +80,7 @@ def _relay(line: Line, ctx: RunContext) -> Fact | Coverage | Reached | None:
             return line
         case ItemRow():
             ctx.keep(line)
-        case Described():
+        case Described() | Want():
             pass
         case progress:
             ctx.emit(progress.model_copy(update={"run_id": ctx.run_id}))  # type: ignore[arg-type]

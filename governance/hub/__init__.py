@@ -4,6 +4,7 @@
     remote      one repository of a Hub: listing, limits, download, verification
     client      metadata by ``huggingface_hub``; errors a person can act on
     transfer    one file as a stream: resumes, verifies, never carries the token to another host
+    ranged      repositories read in parts, within a budget; ``pieces`` keeps the parts
     local       one folder: a bounded copy into the store
     names       which file names are taken in
     selection   which files of a repository are needed
@@ -12,5 +13,6 @@ Made by ``api.curator``; what it returns is read by every plug-in. It parses not
 """
 
 from governance.hub.acquirer import Acquirer
+from governance.hub.ranged import RangedFiles, Transferred
 
-__all__ = ["Acquirer"]
+__all__ = ["Acquirer", "RangedFiles", "Transferred"]

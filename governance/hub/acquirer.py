@@ -5,7 +5,7 @@ Made by ``api.curator`` with the installation's settings; called by the pipeline
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from governance.subject import (
 
 if TYPE_CHECKING:
     from governance.hub.client import HubClient, Pinned
+    from governance.hub.ranged import RangedFiles
 
 
 class Acquirer:
@@ -73,10 +74,50 @@ class Acquirer:
             CuratorError: The disk is full.
         """
         adapter, named = self._adapter(ref.adapter, ctx)
+        return self._composed(ref, adapter, named, ctx, lambda base: self._hub_base(base, ctx))
+
+    def acquire_ranged(self, ref: CompositionRef, ctx: RunContext, files: RangedFiles) -> Composition:
+        """Pin an adapter and its base on a Hub, to be read in parts: no weights are downloaded.
+
+        Args:
+            ref: What is asked for; both on a Hub.
+            ctx: Its ``fetch`` is that of ``files``.
+            files: Takes the files in.
+
+        Returns:
+            The composition; its subjects are held as ranges, which nothing can approve.
+
+        Raises:
+            SubjectError: The adapter, or a base that was asked for by name, is missing or closed.
+            LimitError: It lists too many files.
+        """
+        if SourceKind.LOCAL in (ref.adapter.source, ref.base.source if ref.base else SourceKind.HUB):
+            raise SubjectError("a triage reads repositories on a Hub", hint="give owner/name; curator scan reads folders")
+        client = self._hub(ref.adapter.name, "the adapter's folder to curator scan")
+
+        def take(wanted: ArtifactRef) -> Subject:
+            pinned = self._pin(client, wanted, ctx)
+            return files.take(client, pinned, ctx, of_base, revision=wanted.revision, ahead=False)
+
+        pinned = self._pin(client, ref.adapter, ctx)
+        adapter = files.take(client, pinned, ctx, of_adapter, revision=ref.adapter.revision, ahead=True)
+        return self._composed(ref, adapter, _named(pinned), ctx, take)
+
+    def _composed(
+        self,
+        ref: CompositionRef,
+        adapter: Subject,
+        named: Sequence[BaseClaim],
+        ctx: RunContext,
+        take: Callable[[ArtifactRef], Subject],
+    ) -> Composition:
+        """Return an adapter with what it says of itself and its base."""
+        if not adapter.files:
+            raise SubjectError(f"{adapter} holds no file to audit", hint="name a repository with adapter weights")
         said = self._described(adapter, ctx)
         _assert_auditable(adapter, said)
         claims = (*_requested(ref.base), *said.claims, *named)
-        base, reason = self._base(ref, said, claims, ctx)
+        base, reason = self._base(ref, said, claims, ctx, take)
         return Composition(
             adapter=adapter,
             base=base,
@@ -115,19 +156,21 @@ class Acquirer:
 
         client = self._hub(ref.name, "the adapter's folder")
         pinned = self._pin(client, ref, ctx)
-        subject = fetch(client, pinned, ctx, of_adapter, revision=ref.revision, whole=False)
-        if not subject.files:
-            raise SubjectError(f"{subject} holds no file to audit", hint="name a repository with adapter weights")
-        return subject, [BaseClaim(by="hub", name=name, where="base_model tag") for name in pinned.bases]
+        return fetch(client, pinned, ctx, of_adapter, revision=ref.revision, whole=False), _named(pinned)
 
     def _base(
-        self, ref: CompositionRef, said: Description, claims: Sequence[BaseClaim], ctx: RunContext
+        self,
+        ref: CompositionRef,
+        said: Description,
+        claims: Sequence[BaseClaim],
+        ctx: RunContext,
+        take: Callable[[ArtifactRef], Subject],
     ) -> tuple[Subject | None, str]:
         """Return the base and no reason, or none and the reason."""
         if ref.base is not None:
             if ref.base.source is SourceKind.LOCAL:
                 return take_folder(ref.base, ctx, self._base_choice), ""
-            return self._hub_base(ref.base, ctx), ""
+            return take(ref.base), ""
         if said.kind == "model":
             return None, "this is a full model, not an adapter: there is nothing to attach to a base"
         if not claims:
@@ -145,7 +188,7 @@ class Acquirer:
 
         wanted = ArtifactRef(source=SourceKind.HUB, name=claim.name, revision=claim.revision)
         try:
-            return self._hub_base(wanted, ctx), ""
+            return take(wanted), ""
         except (NotAvailable, LimitError) as error:
             return None, f"base not accessible: {error.message}" + (f" ({error.hint})" if error.hint else "")
 
@@ -186,6 +229,11 @@ class Acquirer:
         from governance.hub.client import HubClient
 
         return HubClient(self._endpoint, self._token, backoff=self._backoff)
+
+
+def _named(pinned: Pinned) -> list[BaseClaim]:
+    """Return what the Hub names as the base."""
+    return [BaseClaim(by="hub", name=name, where="base_model tag") for name in pinned.bases]
 
 
 def _requested(base: ArtifactRef | None) -> tuple[BaseClaim, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, TypeVar
@@ -29,7 +29,7 @@ from governance import VERSION
 from governance.context import RunContext
 from governance.errors import CuratorError, SubjectError
 from governance.hub.names import shown
-from governance.hub.transfer import Listed, VerifiedStream, request
+from governance.hub.transfer import Listed, Piece, VerifiedStream, read_piece, request
 from governance.subject import COMMIT
 
 T = TypeVar("T")
@@ -128,8 +128,7 @@ class HubClient:
             NotAvailable: It may not be read.
             SubjectError: The bytes are not those that were listed.
         """
-        url = hf_hub_url(pinned.name, file.path, repo_type=pinned.kind, revision=pinned.commit, endpoint=self.endpoint)
-        headers = build_hf_headers(token=self._token, library_name="model-curator", library_version=VERSION)
+        url, headers = self._address(pinned, file)
 
         def start(offset: int) -> httpx2.Response:
             return self._patiently(lambda: request(url, headers, start=offset), pinned.name, pinned.commit, ctx)
@@ -146,6 +145,39 @@ class HubClient:
                 yield reader
         finally:
             stream.close()
+
+    def piece(self, pinned: Pinned, file: Listed, start: int, end: int, ctx: RunContext) -> Piece | None:
+        """Return a part of a file of a pinned repository, or None if the Hub sends whole files only.
+
+        Args:
+            pinned: The repository.
+            file: As listed in it.
+            start: First byte.
+            end: One past the last.
+            ctx: For cancellation while waiting.
+
+        Raises:
+            NotAvailable: It may not be read.
+            SubjectError: The answer is not that part of the file that was listed.
+        """
+        url, headers = self._address(pinned, file)
+
+        def see(response: httpx2.Response) -> None:
+            _assert_listed(response, pinned, file)
+
+        def ask() -> Piece | None:
+            response = request(url, headers, start=start, end=end, see=see)
+            try:
+                return read_piece(response, file, start, end)
+            finally:
+                response.close()
+
+        return self._patiently(ask, pinned.name, pinned.commit, ctx)
+
+    def _address(self, pinned: Pinned, file: Listed) -> tuple[str, Mapping[str, str]]:
+        """Return where a file is asked for, and what is sent along."""
+        url = hf_hub_url(pinned.name, file.path, repo_type=pinned.kind, revision=pinned.commit, endpoint=self.endpoint)
+        return url, build_hf_headers(token=self._token, library_name="model-curator", library_version=VERSION)
 
     def _pinned(self, info: object, name: str, commit: str, kind: Kind) -> Pinned:
         """Return what the client's answer says, with what it left out filled in from the tree."""
@@ -240,6 +272,21 @@ def _listed(path: str, entry: object) -> Listed | None:
     if lfs is None and isinstance(size, int) and size >= 0 and isinstance(blob, str) and COMMIT.match(blob):
         return Listed(path, size, blob=blob)
     return None
+
+
+def _assert_listed(response: httpx2.Response, pinned: Pinned, file: Listed) -> None:
+    """Refuse an answer whose head speaks of another commit, digest or size than was listed; a head may be silent."""
+    linked = response.headers.get("X-Linked-Etag", "").removeprefix("W/").strip('"')
+    for what, listed, said in (
+        ("commit", pinned.commit, response.headers.get("X-Repo-Commit")),
+        ("digest", file.sha256 or file.blob, linked or None),
+        ("size", str(file.size), response.headers.get("X-Linked-Size")),
+    ):
+        if said is not None and said != listed:
+            raise SubjectError(
+                f"{shown(file.path)} is not what the Hub lists: {what} should be {listed}, got {shown(said)[:100]}",
+                hint="try again; if it stays, the mirror or the network alters files: do not use them",
+            )
 
 
 def _bases(info: object) -> tuple[str, ...]:

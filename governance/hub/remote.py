@@ -12,7 +12,7 @@ from governance.hub.local import hash_stream
 from governance.hub.names import colliding, refusal, shown
 from governance.hub.selection import Choice, rank
 from governance.hub.transfer import Listed
-from governance.subject import FileEntry, SourceKind, Subject
+from governance.subject import FileEntry, Held, SourceKind, Subject
 
 _TELL_EACH = 8 << 20
 
@@ -36,18 +36,7 @@ def fetch(client: HubClient, pinned: Pinned, ctx: RunContext, choice: Choice, *,
         SubjectError: A file is not what the Hub lists, or may not be read.
         CuratorError: There is no room on the disk.
     """
-    if len(pinned.files) > ctx.limits.files:
-        raise LimitError(
-            f"{pinned.name} lists {len(pinned.files)} files",
-            limit=ctx.limits.files,
-            actual=len(pinned.files),
-            hint="raise limits.files",
-        )
-    refused = {f.path: reason for f in pinned.files if (reason := refusal(f.path))}
-    usable = {f.path: f for f in pinned.files if f.path not in refused}
-    refused.update(colliding(usable))
-    usable = {path: f for path, f in usable.items() if path not in refused}
-    unneeded = {path: reason for path in usable if (reason := choice(usable.keys(), path))}
+    usable, unneeded, refused = sort_out(pinned, ctx, choice)
     needed = sorted((f for path, f in usable.items() if path not in unneeded), key=lambda f: rank(f.path, f.size))
     above = _above(needed, ctx)
     if above and whole:
@@ -61,22 +50,53 @@ def fetch(client: HubClient, pinned: Pinned, ctx: RunContext, choice: Choice, *,
     refused.update(above)
     needed = [f for f in needed if f.path not in above]
     _assert_room(needed, ctx)
-    files = [_take(client, pinned, f, ctx) for f in needed]
-    for path, reason in unneeded.items():
-        listed = usable[path]
-        if listed.sha256:
-            files.append(FileEntry(path=path, size=listed.size, sha256=listed.sha256, digest_source="hub-lfs-oid", present=False))
-        else:
-            refused[path] = reason
-    subject = _subject(pinned, files, refused, revision)
+    files = [take(client, pinned, f, ctx) for f in needed]
+    subject = subject_of(pinned, [*files, *absent(usable, unneeded, refused)], refused, revision)
     ctx.store.materialize(subject)
     return subject
 
 
-def _subject(pinned: Pinned, files: list[FileEntry], refused: Mapping[str, str], revision: str | None) -> Subject:
+def sort_out(pinned: Pinned, ctx: RunContext, choice: Choice) -> tuple[dict[str, Listed], dict[str, str], dict[str, str]]:
+    """Return the files that may be taken in, those of them that are not needed with the reason, and those that are refused.
+
+    Raises:
+        LimitError: There are too many files.
+    """
+    if len(pinned.files) > ctx.limits.files:
+        raise LimitError(
+            f"{pinned.name} lists {len(pinned.files)} files",
+            limit=ctx.limits.files,
+            actual=len(pinned.files),
+            hint="raise limits.files",
+        )
+    refused = {f.path: reason for f in pinned.files if (reason := refusal(f.path))}
+    usable = {f.path: f for f in pinned.files if f.path not in refused}
+    refused.update(colliding(usable))
+    usable = {path: f for path, f in usable.items() if path not in refused}
+    unneeded = {path: reason for path in usable if (reason := choice(usable.keys(), path))}
+    return usable, unneeded, refused
+
+
+def absent(usable: Mapping[str, Listed], unneeded: Mapping[str, str], refused: dict[str, str]) -> list[FileEntry]:
+    """Return entries of files that are listed and not needed; one without a digest is added to those refused."""
+    found = []
+    for path, reason in unneeded.items():
+        listed = usable[path]
+        if listed.sha256:
+            found.append(FileEntry(path=path, size=listed.size, sha256=listed.sha256, digest_source="hub-lfs-oid", present=False))
+        else:
+            refused[path] = reason
+    return found
+
+
+def subject_of(
+    pinned: Pinned, files: Iterable[FileEntry], refused: Mapping[str, str], revision: str | None, held: Held = Held.STORE
+) -> Subject:
+    """Return a pinned repository as a subject."""
     return Subject(
         source=SourceKind.HUB,
         name=pinned.name,
+        held=held,
         commit=pinned.commit,
         requested_revision=revision,
         files=tuple(sorted(files, key=lambda f: f.path)),
@@ -113,7 +133,7 @@ def _assert_room(needed: Iterable[Listed], ctx: RunContext) -> None:
         )
 
 
-def _take(client: HubClient, pinned: Pinned, file: Listed, ctx: RunContext) -> FileEntry:
+def take(client: HubClient, pinned: Pinned, file: Listed, ctx: RunContext) -> FileEntry:
     """Return one file in the store: the copy that is there, or a fresh one."""
 
     def tell(done: int) -> None:

@@ -17,6 +17,7 @@ import httpx2
 from huggingface_hub.utils import get_session, hf_raise_for_status
 
 from governance.errors import SubjectError
+from governance.hub.names import shown
 
 #: Bytes after which an interruption no longer counts towards giving up.
 _PROGRESS = 8 << 20
@@ -44,13 +45,22 @@ class Listed:
     blob: str | None = None
 
 
-def request(url: str, headers: Mapping[str, str], *, start: int = 0) -> httpx2.Response:
+def request(
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    start: int = 0,
+    end: int | None = None,
+    see: Callable[[httpx2.Response], None] = lambda _: None,
+) -> httpx2.Response:
     """Start a download; redirects are followed, and the token stays with the host it is for.
 
     Args:
         url: Of the file at the endpoint.
         headers: With the token, if there is one.
         start: First byte wanted.
+        end: One past the last byte wanted; None: the end of the file.
+        see: Shown the head of each answer of the endpoint itself, redirects included.
 
     Returns:
         A response with an unread body; close it.
@@ -61,11 +71,17 @@ def request(url: str, headers: Mapping[str, str], *, start: int = 0) -> httpx2.R
     """
     home = origin(url)
     sent = {k: v for k, v in headers.items() if k.lower() != "accept-encoding"} | {"Accept-Encoding": "identity"}
-    if start:
-        sent["Range"] = f"bytes={start}-"
+    if start or end is not None:
+        sent["Range"] = f"bytes={start}-" + ("" if end is None else str(end - 1))
     session: httpx2.Client = get_session()
     for _ in range(_MOST_REDIRECTS):
         response = session.send(_get(session, url, sent), stream=True, follow_redirects=False)
+        if origin(url) == home and response.status_code < 400:
+            try:
+                see(response)
+            except BaseException:
+                response.close()
+                raise
         if not response.is_redirect:
             if response.status_code >= 400:
                 hf_raise_for_status(_short(response))
@@ -78,6 +94,50 @@ def request(url: str, headers: Mapping[str, str], *, start: int = 0) -> httpx2.R
             sent = {k: v for k, v in sent.items() if k.lower() not in ("authorization", "cookie")}
         url = target
     raise SubjectError(f"{url} redirects more than {_MOST_REDIRECTS} times", hint="check the endpoint")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a file as one answer gave it; ``etag`` is the answering host's name for this state of the file."""
+
+    data: bytes
+    etag: str
+
+
+def read_piece(response: httpx2.Response, file: Listed, start: int, end: int) -> Piece | None:
+    """Return the part of a file that was asked for, or None if the host sends whole files only.
+
+    Args:
+        response: Its answer, unread.
+        file: As listed.
+        start: First byte asked for.
+        end: One past the last.
+
+    Raises:
+        SubjectError: The answer is not that part of a file of the listed size.
+    """
+    if response.status_code == 200:
+        return None
+    told = response.headers.get("Content-Range", "")
+    expected = f"bytes {start}-{end - 1}/{file.size}"
+    if response.status_code != 206 or told != expected:
+        said = f"status {response.status_code}, Content-Range {shown(told)[:100] or 'missing'}"
+        raise SubjectError(
+            f"{shown(file.path)}: asked for {expected}, the Hub answers {said}", hint="try again later, or download it"
+        )
+    encoding, length = response.headers.get("Content-Encoding", "identity"), response.headers.get("Content-Length", "")
+    if encoding != "identity":
+        raise SubjectError(f"{shown(file.path)}: the Hub packs a part of it as {shown(encoding)[:40]}", hint="download it instead")
+    if length and length != str(end - start):
+        raise SubjectError(f"{shown(file.path)}: asked for {end - start} bytes, the Hub announces {shown(length)[:40]}")
+    data = bytearray()
+    for chunk in response.iter_raw():
+        data += chunk
+        if len(data) > end - start:
+            break
+    if len(data) != end - start:
+        raise SubjectError(f"{shown(file.path)}: asked for {end - start} bytes, the Hub sends {len(data)}", hint="try again later")
+    return Piece(bytes(data), response.headers.get("ETag", ""))
 
 
 def _get(session: httpx2.Client, url: str, headers: Mapping[str, str]) -> httpx2.Request:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -26,6 +27,12 @@ def _try(path: str, mode: str) -> str:
     except PermissionError:
         return "refused"
     return "written" if "w" in mode else "read"
+
+
+def _want(length: int) -> None:
+    spans = [[0, length]]
+    line = {"kind": "want", "name": "acme/lora", "path": "weights.bin", "spans": spans}
+    os.write(int(os.environ[LINES_FD]), json.dumps(line).encode() + b"\n")
 
 
 def handle(job: Job, ctx: RunContext) -> Iterator[Coverage]:
@@ -64,6 +71,18 @@ def handle(job: Job, ctx: RunContext) -> Iterator[Coverage]:
         case "talk":
             for _ in range(1000):
                 yield _say("blah " * 20)
+        case "want":
+            offset, length = map(int, argument.split(","))
+            yield _say(ctx.fetch("acme/lora", "weights.bin", [(offset, length)]).decode())
+        case "want-and-sleep":
+            _want(4 << 20)
+            time.sleep(60)
+        case "want-and-die":
+            _want(10)
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "want-too-much":
+            _want(1 << 40)
+            time.sleep(5)
         case "lie":
             os.write(int(os.environ[LINES_FD]), b'{"kind": "verdict", "decision": "approve"}\n')
             time.sleep(5)

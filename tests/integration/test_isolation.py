@@ -9,15 +9,16 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from governance.context import RunContext
-from governance.errors import Cancelled, LimitError, PluginError, PrerequisiteError
+from governance.errors import Cancelled, LimitError, PluginError, PrerequisiteError, SubjectError
 from governance.evidence import Coverage, Reached
 from governance.isolation import Child, ChildLimits
+from governance.ranges import Span
 from governance.wire import Line, job_for
 
 MODULE = "tests.integration.misbehaving_child"
@@ -141,6 +142,36 @@ def test_cancelling_kills_the_whole_group(hire, ctx: RunContext) -> None:
     with pytest.raises(Cancelled):
         ask(child, "sleep", asked)
     assert not child.alive
+
+
+def fetch(name: str, path: str, spans: Sequence[Span]) -> bytes:
+    if path != "weights.bin" or any(at + n > 1000 for at, n in spans if n < 4 << 20):
+        raise SubjectError("no such part")
+    return b"".join(b"x" * n for _, n in spans)
+
+
+def ask_with(child: Child, what: str, ctx: RunContext, *, seconds: float = 20.0) -> list[Line]:
+    job = job_for(ctx, task="plugin", plugin=what)
+    return list(child.ask(job, seconds=seconds, checkpoint=ctx.checkpoint, fetch=fetch))
+
+
+def test_a_child_is_given_parts_of_files_and_refusals_with_their_reason(hire, ctx: RunContext) -> None:
+    child = hire()
+    assert said(ask_with(child, "want:0,1000", ctx)) == ["x" * 1000]
+    with pytest.raises(PluginError, match="no such part"):
+        ask_with(child, "want:1,1000", ctx)
+    child = hire()
+    with pytest.raises(PluginError, match="cannot be asked for"):
+        ask(child, "want:0,10", ctx)
+
+
+def test_a_child_that_wants_and_does_not_read_or_dies_holds_nobody_up(hire, ctx: RunContext) -> None:
+    with pytest.raises(TimeoutError, match="does not read"):
+        ask_with(hire(), "want-and-sleep", ctx, seconds=2)
+    with pytest.raises(PluginError, match="SIGKILL"):
+        ask_with(hire(), "want-and-die", ctx)
+    with pytest.raises(PluginError, match="not valid"):
+        ask_with(hire(), "want-too-much", ctx)
 
 
 def _ask_and_lose(child: Child, ctx: RunContext) -> None:
