@@ -45,7 +45,8 @@ class Curator:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.scanners = {k: p for k, p in discover(scanners, Scanner).items() if not _silent(p, settings.voices)}
+        self._known = discover(scanners, Scanner)
+        self.scanners = {k: p for k, p in self._known.items() if not _silent(p, settings.voices)}
         self.evaluators = discover(evaluators, Evaluator)
         self.formats: Mapping[str, ReportFormat] = discover(reports, ReportFormat)
         self.store = Store(settings.folder / "store")
@@ -67,7 +68,7 @@ class Curator:
         Raises:
             PolicyError: It cannot be used; the message names the line.
         """
-        return load(reference, vocabulary(self.scanners, self.evaluators))
+        return load(reference, vocabulary(self._known, self.evaluators))
 
     def audit(
         self,

@@ -16,8 +16,8 @@ import yaml
 
 import scanners
 from governance.context import RunContext
-from governance.contracts import Scanner
-from governance.evidence import Coverage, Fact, Finding, Measurement
+from governance.contracts import Scanner, Voice
+from governance.evidence import Coverage, Fact, Finding, Measurement, Rule
 from governance.plugins import discover
 from tests.builders_adapters import with_licenses
 from tests.recipes import build
@@ -95,3 +95,10 @@ def test_the_same_bytes_give_the_same_facts(scanner: str, case: dict[str, dict[s
     first, second = scan(scanner, case, ctx), scan(scanner, case, ctx)
     assert first == second
     assert not any(isinstance(s, Measurement) and s.value != s.value for s in first)
+
+
+@pytest.mark.parametrize("scanner", [k for k, p in SCANNERS.items() if not isinstance(p, Voice)])
+def test_every_rule_has_a_case(scanner: str) -> None:
+    cases = yaml.safe_load((FOLDER / f"{scanner}.yaml").read_text(encoding="utf-8"))
+    named = {wanted.get("rule") for case in cases for key in ("expect", "expect_only") for wanted in case.get(key, ())}
+    assert {d.id for d in SCANNERS[scanner].declares if isinstance(d, Rule)} <= named

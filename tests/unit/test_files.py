@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 
 import pytest
@@ -183,7 +182,7 @@ def test_an_honest_header_is_silent_and_covered(ctx: RunContext) -> None:
         ("tokenizer.json", b"\x7fELF" + b"\0" * 60, "native-code"),
         ("config.json", b.call("os", "system"), "type-mismatch"),
         ("weights.xyz", b"\x00\x01\x02 nobody knows", "unclaimed-file"),
-        ("model.gguf", b"GGUF" + struct.pack("<I", 3), "unclaimed-file"),
+        ("model.mlmodelc", b"\x08\x99\x07\xff\xff", "unclaimed-file"),
         ("adapter_model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "content-absent"),
         ("READ\u202eME.md", b"# x\n", "name-confusable"),
     ],
