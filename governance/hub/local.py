@@ -189,6 +189,8 @@ def _look(entry: os.DirEntry[str], path: str, root: Path, cache: Path) -> _Found
             file = file.resolve(strict=True)
             if not (file.is_relative_to(root) or file.is_relative_to(cache / "blobs")):
                 return _Found(path, file, refused="a link that leads out of the folder; it was not followed")
+            if Path(entry.path).parent.resolve().is_relative_to(file):
+                return _Found(path, file, refused="a link to a folder it lies in: whoever follows it never comes back")
             if file.is_dir():
                 return _Found(path, file, refused="a link to a folder; its files are read under their own names")
         status = file.stat(follow_symlinks=False)
