@@ -64,7 +64,7 @@ def triage(
         checkpoint=checkpoint,
     )
     plugins = discover(scanners, Scanner)
-    asked, not_asked = chosen(plugins, values=False, voices=False)
+    asked, not_asked = chosen(plugins, values=False, voices=())
     not_asked |= {k: f"asks {p.engine}, which needs whole files" for k, p in plugins.items() if isinstance(p, Voice)}
     token = settings.token.get_secret_value() if settings.token else None
     try:

@@ -61,7 +61,7 @@ class PickleImports:
     """
 
     id = "pickle-imports"
-    version = "2"
+    version = "3"
     declares = (
         _rule("pickle-import", "a dangerous name is imported or called", Severity.CRITICAL, *_REFERENCES, "AML.T0018.002"),
         _rule("pickle-import-unknown", "a name no table knows is imported", Severity.MEDIUM, "CWE-502"),

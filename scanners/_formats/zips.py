@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from governance.context import Limits
+from governance.ranges import will_read
 from scanners._formats.members import (
     Budget,
     Member,
@@ -103,6 +104,8 @@ class _Zip:
 
     def _listed(self) -> list[Entry]:
         """Read the members the directories list; directories of archives stored inside a member are not this one's."""
+        heads = ((max(0, e.at - 32), 32 + 30 + len(e.name) + 64 + _HEAD) for d in self._directories for e in d.entries)
+        will_read(self._stream, heads)
         first, rivals = self._directories[0], list[Directory]()
         joined: dict[tuple[int, bytes], Entry] = {}
         for directory in self._directories:
