@@ -101,7 +101,7 @@ def main() -> None:
             found = triage(ref, settings)
             seconds = time.monotonic() - start
         start = time.monotonic()
-        full = scan_path(repository, settings, values=False, voices=False, digests=False)
+        full = scan_path(repository, settings, values=False, voices=(), digests=False)
         full_seconds = time.monotonic() - start
     cost = found.transferred
     print(f"listed        {cost['listed']:>13,} bytes in {len(found.files)} files")

@@ -103,7 +103,7 @@ def test_a_triage_says_what_a_full_scan_says(case: str, hub: Simulator, run: Tri
     fill(hub.folder / NAME, CASES[case])
     found = run()
     settings = Settings.model_validate({"home": tmp_path / "other"})
-    full = scan_path(hub.folder / NAME, settings, values=False, voices=False, digests=False)
+    full = scan_path(hub.folder / NAME, settings, values=False, voices=(), digests=False)
     assert said(found) == said(full)
     assert [(f.path, f.state, f.kind, f.worst) for f in found.files] == [(f.path, f.state, f.kind, f.worst) for f in full.files]
     hostile = "hostile" in case or case in ("raw pickle", "zip behind an image", "tar in gzip", "zip with a lying flag")
