@@ -33,6 +33,7 @@ _CHUNK = 1 << 20
 _LEFT_OUT = {
     "values": "reads every number of the weights; not asked for",
     "lineage": "judges licenses and ancestors, not bytes; curator audit asks it",
+    "repository": "judges a repository as a whole; one file was given",
 }
 
 
@@ -84,23 +85,27 @@ def scan_path(
         parent = in_place(refs[1], ctx, of_base_without_weights) if base is not None else None
         ctx = replace(ctx, folders={ref.name: folder_of(ref.name) for ref in refs})
         with _hashing(adapter, folder_of(adapter.name), wanted=digests) as hashed:
-            asked, not_asked = chosen(discover(scanners, Scanner), values=values, voices=voices)
+            asked, not_asked = chosen(discover(scanners, Scanner), values=values, voices=voices, whole=path.is_dir())
             composition = compose(executor, adapter, parent, ctx)
             dossier = inspect(composition, executor.scanners(asked), ctx)
             return document(dossier, asked, not_asked, hashed())
 
 
-def chosen(plugins: Mapping[str, Scanner], *, values: bool, voices: Collection[str]) -> tuple[dict[str, Scanner], dict[str, str]]:
+def chosen(
+    plugins: Mapping[str, Scanner], *, values: bool, voices: Collection[str], whole: bool = True
+) -> tuple[dict[str, Scanner], dict[str, str]]:
     """Return the scanners to ask, and why each of the others is left out.
 
     Args:
         plugins: Every scanner by id.
         values: Whether those that read every number are asked.
         voices: Other engines that are asked.
+        whole: Whether a repository is looked at, and not one file of it.
     """
+    profiles = {name for name, wanted in (("values", values), ("repository", whole)) if wanted}
     left: dict[str, str] = {}
     for key, plugin in plugins.items():
-        if isinstance(plugin, Profiled) and not (values and plugin.profile == "values"):
+        if isinstance(plugin, Profiled) and plugin.profile not in profiles:
             left[key] = _LEFT_OUT[plugin.profile]
         elif isinstance(plugin, Voice) and plugin.engine not in voices:
             left[key] = f"asks {plugin.engine}, which is not switched on"

@@ -63,8 +63,11 @@ class Profiled(Scanner, Protocol):
     """A scanner outside the profile ``static``, which reads bytes and headers and no more."""
 
     @property
-    def profile(self) -> Literal["values", "lineage"]:
-        """``values``: needs every number of the weights; ``lineage``: judges licenses and ancestors, not bytes."""
+    def profile(self) -> Literal["values", "lineage", "repository"]:
+        """What it needs beside bytes and headers.
+
+        ``values``: every number of the weights; ``lineage``: licenses and ancestors; ``repository``: the files as a whole.
+        """
 
 
 @runtime_checkable

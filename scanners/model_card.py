@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 from governance.context import RunContext
 from governance.evidence import Basis, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
@@ -41,6 +42,7 @@ class ModelCard:
     """
 
     id = "model-card"
+    profile: Literal["repository"] = "repository"
     version = "2"
     declares = (_IRREGULAR,)
 

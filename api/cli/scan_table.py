@@ -49,8 +49,10 @@ def _print(console: Console, found: ScanDocument) -> None:
     console.print(table)
     for gap in found.gaps():
         console.print(Text(f"not scanned: {gap}", style="yellow"))
-    for scanner, reason in found.not_asked.items():
-        console.print(Text(f"not asked: {scanner}: {reason}", style="dim"))
+    asked = [f"{scanner} {reason}" for scanner, reason in found.not_asked.items() if "not switched on" not in reason]
+    off = [scanner for scanner, reason in found.not_asked.items() if "not switched on" in reason]
+    for words in (*asked, *([f"{', '.join(off)} are not switched on (--voice)"] if off else [])):
+        console.print(Text(f"not asked: {words}", style="dim"))
     for check in found.checks if triaged else ():
         if check.id == TRANSFER:
             console.print(Text(f"read: {check.reason}"))
