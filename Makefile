@@ -49,7 +49,7 @@ $(VENV)/eval: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/dev: $(VENV)/eval
-	$(PIP) -e '.[eval,dev]'
+	$(PIP) -e '.[eval,dev,archives]'
 	@touch $@
 
 $(BASE): | $(VENV)/eval
