@@ -37,6 +37,10 @@ class Settings(BaseSettings):
         default=False, validation_alias=AliasChoices("CURATOR_OFFLINE", "HF_HUB_OFFLINE"), description="open no connection"
     )
     api_token: SecretStr | None = Field(default=None, description="bearer token of `curator serve`; needed beyond localhost")
+    signing_passphrase: SecretStr | None = Field(
+        default=None, description="opens the private key of `curator attest`, if it is locked"
+    )
+    trusted_keys: Path | None = Field(default=None, description="folder of public keys (*.pub) that `curator verify` believes")
     voices: tuple[str, ...] = Field(
         default=("modelscan",), description="other scanners that are asked too: modelscan, picklescan, fickling, modelaudit"
     )
@@ -46,6 +50,11 @@ class Settings(BaseSettings):
     def folder(self) -> Path:
         """The home folder, expanded and absolute."""
         return self.home.expanduser().resolve()
+
+    @property
+    def signing_key(self) -> Path:
+        """The private key that is used if none is named."""
+        return self.folder / "keys" / "attest.key"
 
     def shown(self) -> dict[str, tuple[str, str]]:
         """Return each setting as (value, origin); secrets are masked."""
