@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from governance.context import Limits
+from governance.errors import PrerequisiteError
 
 
 class Settings(BaseSettings):
@@ -41,6 +42,9 @@ class Settings(BaseSettings):
         default=None, description="opens the private key of `curator attest`, if it is locked"
     )
     trusted_keys: Path | None = Field(default=None, description="folder of public keys (*.pub) that `curator verify` believes")
+    trusted_publishers: Path | None = Field(
+        default=None, description="folder of public keys (*.pub, *.pem) whose model signatures are believed"
+    )
     voices: tuple[str, ...] = Field(
         default=("modelscan",), description="other scanners that are asked too: modelscan, picklescan, fickling, modelaudit"
     )
@@ -55,6 +59,20 @@ class Settings(BaseSettings):
     def signing_key(self) -> Path:
         """The private key that is used if none is named."""
         return self.folder / "keys" / "attest.key"
+
+    def publishers(self) -> tuple[str, ...]:
+        """Return the public keys of trusted publishers, in PEM.
+
+        Raises:
+            PrerequisiteError: The folder or a key in it cannot be read.
+        """
+        if self.trusted_publishers is None:
+            return ()
+        folder = self.trusted_publishers.expanduser()
+        try:
+            return tuple(p.read_text("ascii") for p in sorted(folder.iterdir()) if p.suffix in (".pub", ".pem"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise PrerequisiteError(f"the keys of trusted publishers in {folder} cannot be read: {error}") from error
 
     def shown(self) -> dict[str, tuple[str, str]]:
         """Return each setting as (value, origin); secrets are masked."""

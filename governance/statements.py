@@ -24,7 +24,6 @@ from governance.canonical import canonical_json, strict_json
 from governance.errors import SignatureError
 from governance.verdict import Decision
 
-STATEMENT = "https://in-toto.io/Statement/v1"
 VERDICT: Literal["https://slsa.dev/verification_summary/v1"] = "https://slsa.dev/verification_summary/v1"
 TESTS: Literal["https://in-toto.io/attestation/test-result/v0.1"] = "https://in-toto.io/attestation/test-result/v0.1"
 REFERENCE: Literal["https://in-toto.io/attestation/reference/v0.1"] = "https://in-toto.io/attestation/reference/v0.1"
@@ -121,7 +120,7 @@ class ReferencePredicate(_Said):
 
 
 class _Statement(_Said):
-    type: Literal["https://in-toto.io/Statement/v1"] = Field(default=STATEMENT, alias="_type")
+    type: Literal["https://in-toto.io/Statement/v1"] = Field(default="https://in-toto.io/Statement/v1", alias="_type")
     subject: list[File]
 
     def payload(self) -> bytes:

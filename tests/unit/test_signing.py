@@ -22,7 +22,7 @@ from governance.errors import CuratorError, PrerequisiteError, SignatureError
 from governance.signing import IN_TOTO, make_key, opened, read_private, read_public, seal
 from reports.attestation import PLUGIN
 from tests.scorecards import SCORECARDS
-from tests.unit.test_tampering import make_desk
+from tests.signed_desk import make_desk
 
 
 def test_the_encoding_is_that_of_the_specification() -> None:
