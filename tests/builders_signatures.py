@@ -60,7 +60,7 @@ def bundle(statement: Mapping[str, object], *, sign: Sign = lambda _: b"no signa
 
 
 def cooked(value: Mapping[str, object], cook: Callable[[object], bytes]) -> bytes:
-    """Return a bundle as a case asks for it: ``files``, and optionally ``shard``, ``certificate``, ``signature`` and members of the statement."""
+    """Return a bundle over ``files``; ``shard``, ``certificate``, ``signature`` and members of the statement may be given too."""
     said = dict(value)
     files = said.pop("files")
     assert isinstance(files, dict)

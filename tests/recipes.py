@@ -3,7 +3,8 @@
 A recipe is text, bytes in hexadecimal (``hex``), JSON (``json``), pickle opcodes by name (``pickle``), an archive of recipes
 (``zip``, ``torch``, ``tar``), a compressed recipe (``gzip``, ``bz2``, ``xz``, ``zlib``), a safetensors file (``tensors`` or a
 ``header`` of the case's own), a ``gguf`` file (see ``builders_gguf``), an array file (``npy``), graph formats (``protobuf``,
-``hdf5``, ``msgpack``, ``tflite``, see ``recipes_graphs``), a publisher's ``model_signature`` (see ``builders_signatures``), or a change to another recipe (``join``, ``cut``, ``repeat``,
+``hdf5``, ``msgpack``, ``tflite``, see ``recipes_graphs``), a publisher's ``model_signature`` (see
+``builders_signatures``), or a change to another recipe (``join``, ``cut``, ``repeat``,
 ``patch``).
 """
 
