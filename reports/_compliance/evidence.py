@@ -19,6 +19,17 @@ from reports._render import words
 from reports._render.view import short_name
 
 Provenance = Literal["measured", "declared", "inferred"]
+#: What it means that a selector found nothing; ``{}`` is its second half.
+_NOTHING = {
+    "claims": "nothing in the files names a base",
+    "lineage": "no ancestor beyond the base was pinned",
+    "components": "no {} is named by anything that was read",
+    "licenses": "no license of any part is known",
+    "said": "neither card nor configuration says its {}",
+    "versions": "no model was run, so no library was used for measuring",
+    "rules": "the policy gave no result",
+    "gaps": "no check was asked",
+}
 #: Most facts shown for one selector; the scorecard holds all of them.
 _MOST = 12
 
@@ -53,7 +64,7 @@ def gather(card: Scorecard, selector: str) -> tuple[Fact | Missing, ...]:
     head, _, tail = selector.partition("/")
     found = tuple(_SELECTORS[head](card, tail))
     if not found:
-        return (Missing(selector, "the audit holds no such fact"),)
+        return (Missing(selector, _NOTHING.get(head, "{}: the audit holds no such fact").format(tail.replace("_", " "))),)
     facts = [f for f in found if isinstance(f, Fact)]
     left = len(facts) - _MOST
     if left <= 0:
@@ -211,8 +222,9 @@ def _rules(card: Scorecard, _: str) -> Iterator[Fact | Missing]:
 
 
 def _versions(card: Scorecard, _: str) -> Iterator[Fact | Missing]:
-    for library, version in sorted(card.versions.items()):
-        yield Fact("/versions", f"measured with {words.name(library)} {words.name(version)}", "measured")
+    if card.versions:
+        said = (f"{words.name(library)} {words.name(version)}" for library, version in sorted(card.versions.items())[:_MOST])
+        yield Fact("/versions", f"the measurements were made with {', '.join(said)}", "measured")
 
 
 def _gaps(card: Scorecard, _: str) -> Iterator[Fact | Missing]:
@@ -220,6 +232,8 @@ def _gaps(card: Scorecard, _: str) -> Iterator[Fact | Missing]:
         if not c.outcome.checked:
             why = words.visible(c.reason, 200) or "no reason was given"
             yield Fact(f"/dossier/checks/{n}", f"not checked by {words.name(c.id)}: {words.OUTCOMES[c.outcome]}: {why}", "measured")
+    if card.dossier.checks and all(c.outcome.checked for c in card.dossier.checks):
+        yield Fact("/dossier/checks", "every check that was asked got to its end", "measured")
 
 
 _SELECTORS: dict[str, Callable[[Scorecard, str], Iterator[Fact | Missing]]] = {

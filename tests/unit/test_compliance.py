@@ -122,3 +122,9 @@ def test_a_hostile_subject_gets_no_markup() -> None:
     rendered = HTML.render(SCORECARDS["hostile"]).decode()
     assert "<script" not in rendered
     assert "\u202e" not in rendered
+
+
+def test_no_line_for_a_person_is_half_a_sentence() -> None:
+    for rules in rule_sets():
+        for item in rules.items:
+            assert not any(re.match(r"(and|or|with|by|on|which) ", text) for text in item.person), item
