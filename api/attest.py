@@ -18,7 +18,8 @@ from governance.context import RunContext, new_run_id, utc_now
 from governance.contracts import ReportFormat
 from governance.errors import PrerequisiteError, SignatureError, SubjectError
 from governance.hub.local import folder_of, hash_stream, in_place
-from governance.signing import Signer, TrustedKey, opened, read_public, seal
+from governance.keyless import Identity
+from governance.signing import Signer, TrustedKey, opened, read_public
 from governance.statements import Bundle, Digests, Present, Problem, judge, read_bundle
 from governance.store import Store
 from governance.subject import ArtifactRef, SourceKind
@@ -72,7 +73,7 @@ def attest(
             hint="audit again, or give a longer --valid-for",
         )
     boms = {name: (formats[name].media_type, formats[name].render(card)) for name in BOM_FORMATS if name in formats}
-    lines = [seal(payload, signer) for payload in payloads(card, boms, until)]
+    lines = [signer.seal(payload) for payload in payloads(card, boms, until)]
     return b"\n".join(lines) + b"\n", boms["cyclonedx"][1]
 
 
@@ -87,6 +88,7 @@ def verify(
     bom: Path | None = None,
     at: datetime | None = None,
     only_approved: bool = True,
+    identity: Identity | None = None,
     checkpoint: Callable[[], None] = lambda: None,
 ) -> Verified:
     """Compare a signed verdict with what is there.
@@ -101,17 +103,18 @@ def verify(
         bom: A bill of materials to compare.
         at: The date to judge on; None: now.
         only_approved: Whether another decision is a problem.
+        identity: Whose keyless signature is believed, in place of a key.
         checkpoint: Called often; raises ``Cancelled``.
 
     Raises:
         PrerequisiteError: No key is trusted.
         SubjectError: Something cannot be read.
     """
-    if not trusted:
+    if not trusted and identity is None:
         raise PrerequisiteError("no key is trusted, so no signature can hold", hint="--key FILE.pub, or CURATOR_TRUSTED_KEYS")
     data = _read(envelope)
     try:
-        said = [opened(line, trusted) for line in _lines(data)]
+        said = [identity.opened(line) if identity is not None else opened(line, trusted) for line in _lines(data)]
         if len({key for _, key in said}) != 1:
             raise SignatureError("the statements were signed by different keys")
         bundle = read_bundle([payload for payload, _ in said])

@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     signing_passphrase: SecretStr | None = Field(
         default=None, description="opens the private key of `curator attest`, if it is locked"
     )
+    identity_token: SecretStr | None = Field(default=None, description="OpenID Connect token for `curator attest --keyless`")
     trusted_keys: Path | None = Field(default=None, description="folder of public keys (*.pub) that `curator verify` believes")
     trusted_publishers: Path | None = Field(
         default=None, description="folder of public keys (*.pub, *.pem) whose model signatures are believed"

@@ -33,14 +33,14 @@ _KEY_BYTES = 1 << 16
 
 
 class Signer(Protocol):
-    """Signs bytes; a local key, or whatever else holds one."""
+    """Puts payloads into signed envelopes: a local key, or an identity (``governance.keyless``)."""
 
     @property
     def key_id(self) -> str:
-        """SHA-256 of the public key as DER, in hexadecimal digits."""
+        """Who signs: SHA-256 of the public key as DER, in hexadecimal digits; or an identity."""
 
-    def sign(self, message: bytes) -> bytes:
-        """Return the signature."""
+    def seal(self, payload: bytes) -> bytes:
+        """Return a payload in a signed envelope, as one line of JSON."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,10 @@ class LocalSigner:
         """Return the signature, 64 bytes."""
         return self._key.sign(message)
 
+    def seal(self, payload: bytes) -> bytes:
+        """Return a payload in a signed envelope, as one line of JSON."""
+        return seal(payload, self)
+
 
 def key_id(key: Ed25519PublicKey) -> str:
     """Return the SHA-256 of the key's SubjectPublicKeyInfo (DER)."""
@@ -81,7 +85,7 @@ def key_id(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(encoded).hexdigest()
 
 
-def seal(payload: bytes, signer: Signer, payload_type: str = IN_TOTO) -> bytes:
+def seal(payload: bytes, signer: LocalSigner, payload_type: str = IN_TOTO) -> bytes:
     """Return a payload in an envelope of one signature, as one line of JSON.
 
     Args:

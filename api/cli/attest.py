@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from typer._click.core import Context
 
     from api.attest import Verified
+    from api.settings import Settings
+    from governance.keyless import Identity
+    from governance.signing import Signer
 
 ATTEST_HELP = """Sign the verdict of a recorded run: in-toto statements over the exact files audited, in DSSE envelopes, one a line.
 
@@ -36,6 +39,7 @@ VERIFY_HELP = """Say whether a signed verdict still holds for the files in a fol
 
 It does not if a byte of a file, the set of files, the policy, the bill of materials or the envelope was changed, if it has
 expired, if another key made it, or if the verdict is not approve. Nothing in the envelope is believed before its signature held.
+A file the audit did not see is a reason too: delete what a download tool left behind (.cache/huggingface) first.
 
 Exit codes: 0 it holds; 11 it does not, with every reason; 1 could not be checked; 2 bad usage.
 
@@ -64,6 +68,9 @@ def sign(
     key: Annotated[Path | None, typer.Option(help="private key; default: the one of curator attest keygen")] = None,
     valid_for: Annotated[str, typer.Option(help="days the verdict is relied on, from its own date", metavar="DAYS")] = "90d",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="a file instead of standard output")] = None,
+    keyless: Annotated[
+        bool, typer.Option("--keyless", help="sign as an identity by Sigstore: needs the network, is public")
+    ] = False,
     bom: Annotated[Path | None, typer.Option(help="also write the CycloneDX document that is named")] = None,
 ) -> None:
     """Sign the verdict of a recorded run (the default command)."""
@@ -76,7 +83,7 @@ def sign(
     if span is None:
         raise typer.BadParameter(f"{valid_for!r}; write days, such as 90d", param_hint="--valid-for")
     with errors_shown(), curator() as opened:
-        signer = read_private(key or opened.settings.signing_key, _passphrase())
+        signer = _identity(opened.settings) if keyless else read_private(key or opened.settings.signing_key, _passphrase())
         card = find(opened, run)
         envelopes, document = attest(
             card, signer, opened.formats, valid_for=timedelta(days=int(span.group(1))), now=utc_now()
@@ -112,25 +119,30 @@ def verify(
     policy: Annotated[str | None, typer.Option(help="the policy that is expected: a shipped one's name, or a file")] = None,
     bom: Annotated[Path | None, typer.Option(help="a bill of materials to compare")] = None,
     at: Annotated[datetime | None, typer.Option(help="judge on this date (UTC); default: now")] = None,
+    identity: Annotated[str | None, typer.Option(help="whose keyless signature is believed, with --issuer")] = None,
+    issuer: Annotated[str | None, typer.Option(help="who vouches for that identity")] = None,
     any_verdict: Annotated[bool, typer.Option("--any-verdict", help="a review or reject is no problem")] = False,
     format_id: Annotated[Literal["table", "json"], typer.Option("--format", "-f")] = "table",
 ) -> None:
     """Say whether a signed verdict holds."""
     from api import attest as attesting
 
+    if (identity is None) != (issuer is None) or (identity is not None and key):
+        raise typer.BadParameter("--identity and --issuer go together, and without --key", param_hint="--identity")
     with errors_shown(as_json=format_id == "json"):
         found = settings()
         expected = _policy_digest(policy) if policy is not None else None
         verified = attesting.verify(
             envelope,
             path,
-            attesting.trusted_keys(key or (), found),
+            attesting.trusted_keys(key or (), found) if identity is None else (),
             settings=found,
             base=base,
             policy=expected,
             bom=bom,
             at=at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at,
             only_approved=not any_verdict,
+            identity=_believed(identity, issuer, found),
             checkpoint=Interrupt(),
         )
         show = _json if format_id == "json" else _table
@@ -138,6 +150,19 @@ def verify(
     code = REJECT if verified.problems else OK
     err.print(f"exit {code} ({'the signed verdict does not hold' if code else 'the signed verdict holds'})")
     raise typer.Exit(code)
+
+
+def _identity(found: Settings) -> Signer:
+    from governance.keyless import KeylessSigner
+
+    token = found.identity_token
+    return KeylessSigner(token.get_secret_value() if token is not None else None, offline=found.offline)
+
+
+def _believed(identity: str | None, issuer: str | None, found: Settings) -> Identity | None:
+    from governance.keyless import Identity
+
+    return Identity(identity, issuer, offline=found.offline) if identity is not None and issuer is not None else None
 
 
 def _policy_digest(reference: str) -> str:

@@ -68,7 +68,7 @@ class Probe(StrEnum):
     OFF = "off"
 
 
-Format = Annotated[str, typer.Option("--format", "-f", help="what goes to standard output: table, json, markdown, html, cyclonedx")]
+Format = Annotated[str, typer.Option("--format", "-f", help="table, json, markdown, html, cyclonedx, compliance-html, …")]
 
 
 def audit(
