@@ -41,7 +41,7 @@ class Verified:
         problems: Why it cannot be relied on; empty if it can.
         bundle: What it says; None if its signatures do not hold, since then nothing in it is worth showing.
         key_id: Who signed; empty if nobody we trust.
-        not_checked: What was not given to compare with.
+        not_checked: What was not given to compare with, or never read.
     """
 
     problems: tuple[Problem, ...]
@@ -144,8 +144,10 @@ def verify(
         "the policy (--policy)": policy is not None,
         "the bill of materials (--bom)": bom is not None,
     }
-    missing = tuple(what for what, is_given in given.items() if not is_given)
-    return Verified(judge(bundle, now), bundle, said[0][1], missing)
+    missing = [what for what, is_given in given.items() if not is_given]
+    if unread := bundle.verdict.predicate.model_curator.unread:
+        missing.append(f"{len(unread)} files of the base, whose bytes the audit never read")
+    return Verified(judge(bundle, now), bundle, said[0][1], tuple(missing))
 
 
 def trusted_keys(files: Sequence[Path], settings: Settings) -> tuple[TrustedKey, ...]:

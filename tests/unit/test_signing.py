@@ -16,11 +16,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
+from api import attest as attesting
 from api.cli.main import app
+from api.settings import Settings
 from governance.canonical import canonical_json, pae, strict_json
 from governance.errors import CuratorError, PrerequisiteError, SignatureError
 from governance.signing import IN_TOTO, make_key, opened, read_private, read_public, seal
 from reports.attestation import PLUGIN
+from tests.conftest import ON
 from tests.scorecards import SCORECARDS
 from tests.signed_desk import make_desk
 
@@ -165,3 +168,16 @@ def test_in_toto_reads_our_statements(tmp_path: Path) -> None:
     for line in make_desk(tmp_path).lines():
         parsed = json_format.Parse(base64.b64decode(line["payload"]), pb.Statement())
         statement.Statement.copy_from_pb(parsed).validate()
+
+
+def test_files_of_the_base_that_were_never_read_are_told(tmp_path: Path) -> None:
+    desk = make_desk(tmp_path)
+    composition = desk.card.dossier.composition
+    assert composition.base is not None
+    files = tuple(f.model_copy(update={"present": False}) for f in composition.base.files)
+    base = composition.base.model_copy(update={"files": files})
+    dossier = desk.card.dossier.model_copy(update={"composition": composition.model_copy(update={"base": base})})
+    desk.write(desk.card.model_copy(update={"dossier": dossier}))
+    done = attesting.verify(desk.envelope, desk.folder, (desk.trusted,), settings=Settings(home=tmp_path / "home"), at=ON)
+    assert done.problems == ()
+    assert any("never read" in what for what in done.not_checked)
