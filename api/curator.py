@@ -111,6 +111,7 @@ class Curator:
             license_terms=license_table(),
             intent=intent or Intent(),
             margins=judge.margins,
+            trusted_publishers=self.settings.publishers(),
             emit=emit,
             keep=self.store.keep,
             checkpoint=checkpoint,

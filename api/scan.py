@@ -73,6 +73,7 @@ def scan_path(
         store=Store(settings.folder / "store"),
         seed=settings.seed,
         limits=settings.limits,
+        trusted_publishers=settings.publishers(),
         emit=emit,
         checkpoint=checkpoint,
     )

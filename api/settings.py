@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from governance.context import Limits
+from governance.errors import PrerequisiteError
 
 
 class Settings(BaseSettings):
@@ -37,6 +38,14 @@ class Settings(BaseSettings):
         default=False, validation_alias=AliasChoices("CURATOR_OFFLINE", "HF_HUB_OFFLINE"), description="open no connection"
     )
     api_token: SecretStr | None = Field(default=None, description="bearer token of `curator serve`; needed beyond localhost")
+    signing_passphrase: SecretStr | None = Field(
+        default=None, description="opens the private key of `curator attest`, if it is locked"
+    )
+    identity_token: SecretStr | None = Field(default=None, description="OpenID Connect token for `curator attest --keyless`")
+    trusted_keys: Path | None = Field(default=None, description="folder of public keys (*.pub) that `curator verify` believes")
+    trusted_publishers: Path | None = Field(
+        default=None, description="folder of public keys (*.pub, *.pem) whose model signatures are believed"
+    )
     voices: tuple[str, ...] = Field(
         default=("modelscan",), description="other scanners that are asked too: modelscan, picklescan, fickling, modelaudit"
     )
@@ -46,6 +55,25 @@ class Settings(BaseSettings):
     def folder(self) -> Path:
         """The home folder, expanded and absolute."""
         return self.home.expanduser().resolve()
+
+    @property
+    def signing_key(self) -> Path:
+        """The private key that is used if none is named."""
+        return self.folder / "keys" / "attest.key"
+
+    def publishers(self) -> tuple[str, ...]:
+        """Return the public keys of trusted publishers, in PEM.
+
+        Raises:
+            PrerequisiteError: The folder or a key in it cannot be read.
+        """
+        if self.trusted_publishers is None:
+            return ()
+        folder = self.trusted_publishers.expanduser()
+        try:
+            return tuple(p.read_text("ascii") for p in sorted(folder.iterdir()) if p.suffix in (".pub", ".pem"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise PrerequisiteError(f"the keys of trusted publishers in {folder} cannot be read: {error}") from error
 
     def shown(self) -> dict[str, tuple[str, str]]:
         """Return each setting as (value, origin); secrets are masked."""

@@ -109,6 +109,7 @@ class RunContext:
     intent: Intent = field(default_factory=Intent)
     margins: Mapping[str, float] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
+    trusted_publishers: tuple[str, ...] = ()
     fetch: Fetch = no_ranges
     emit: Callable[[Progress], None] = _silent
     keep: Callable[[ItemRow], None] = _silent

@@ -51,6 +51,7 @@ class Job(Noun):
     intent: Intent = Intent()
     margins: dict[str, float] = Field(default_factory=dict)
     folders: dict[str, Path] = Field(default_factory=dict)
+    trusted_publishers: tuple[str, ...] = ()
 
 
 class Want(Noun):
@@ -129,6 +130,7 @@ def job_for(
         intent=ctx.intent,
         margins=dict(ctx.margins),
         folders=dict(ctx.folders),
+        trusted_publishers=ctx.trusted_publishers,
     )
 
 
@@ -192,6 +194,7 @@ def _answer(handler: Handler, job: Job, out: BinaryIO) -> Done | Stopped:
         intent=job.intent,
         margins=job.margins,
         folders=job.folders,
+        trusted_publishers=job.trusted_publishers,
         fetch=_Asker(out),
         emit=lambda progress: _write(out, progress),
         keep=lambda row: _write(out, row),

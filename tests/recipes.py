@@ -3,7 +3,8 @@
 A recipe is text, bytes in hexadecimal (``hex``), JSON (``json``), pickle opcodes by name (``pickle``), an archive of recipes
 (``zip``, ``torch``, ``tar``), a compressed recipe (``gzip``, ``bz2``, ``xz``, ``zlib``), a safetensors file (``tensors`` or a
 ``header`` of the case's own), a ``gguf`` file (see ``builders_gguf``), an array file (``npy``), graph formats (``protobuf``,
-``hdf5``, ``msgpack``, ``tflite``, see ``recipes_graphs``), or a change to another recipe (``join``, ``cut``, ``repeat``,
+``hdf5``, ``msgpack``, ``tflite``, see ``recipes_graphs``), a publisher's ``model_signature`` (see
+``builders_signatures``), or a change to another recipe (``join``, ``cut``, ``repeat``,
 ``patch``).
 """
 
@@ -23,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from governance.context import RunContext
 from governance.subject import Composition
-from tests import builders_adapters, builders_gguf, recipes_graphs
+from tests import builders_adapters, builders_gguf, builders_signatures, recipes_graphs
 
 _OPCODES = {op.name: op for op in pickletools.opcodes}
 _NUMBERS = {"uint1": "<B", "uint2": "<H", "int4": "<i", "uint4": "<I", "uint8": "<Q", "float8": ">d"}
@@ -182,4 +183,5 @@ _COOKS: Mapping[str, Callable[..., bytes]] = {
     "hdf5": lambda parts: recipes_graphs.hdf5(parts, cook),
     "msgpack": lambda value: recipes_graphs.msgpack(value, cook),
     "tflite": recipes_graphs.tflite,
+    "model_signature": lambda value: builders_signatures.cooked(value, cook),
 }

@@ -8,6 +8,7 @@ skipped. An expectation gives ``rule`` and, where it matters,
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -53,6 +54,8 @@ def scan(scanner: str, case: dict[str, dict[str, object]], ctx: RunContext) -> l
         pytest.skip(f"{case['needs']} is not installed")
     use = case["args"].get("use")
     ctx = with_licenses(ctx, str(use) if use else None)
+    trusted = case["args"].get("trusted")
+    ctx = replace(ctx, trusted_publishers=tuple(map(str, trusted)) if isinstance(trusted, list) else ())
     composition = build(str(case["build"]), case["args"], ctx)
     plugin = SCANNERS[scanner]
     return list(plugin.scan(composition, ctx)) if plugin.wants(composition) else []

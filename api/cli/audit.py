@@ -68,7 +68,7 @@ class Probe(StrEnum):
     OFF = "off"
 
 
-Format = Annotated[str, typer.Option("--format", "-f", help="what goes to standard output: table, json, markdown, html, cyclonedx")]
+Format = Annotated[str, typer.Option("--format", "-f", help="table, json, markdown, html, cyclonedx, compliance-html, …")]
 
 
 def audit(
@@ -121,7 +121,7 @@ def report(
 ) -> None:
     """Show a recorded scorecard again, in any format."""
     with errors_shown(as_json=format_id == "json"), curator() as opened:
-        card = _find(opened, run)
+        card = find(opened, run)
         document = opened.render(card, format_id)
         if output:
             _save(output, document)
@@ -156,7 +156,12 @@ def history(
         )
 
 
-def _find(opened: Curator, run: str) -> Scorecard:
+def find(opened: Curator, run: str) -> Scorecard:
+    """Return the scorecard of a run, or the newest of an adapter.
+
+    Raises:
+        SubjectError: Nothing is recorded under that name.
+    """
     card = opened.ledger.scorecard(run) or opened.ledger.latest(run) or opened.ledger.latest(str(Path(run).expanduser().resolve()))
     if card is None:
         raise SubjectError(f"nothing is recorded under {run!r}", hint="curator history lists what there is")

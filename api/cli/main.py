@@ -19,6 +19,8 @@ _COMMANDS = {
     "scan": ("scan", "app"),
     "report": ("audit", "report_app"),
     "history": ("audit", "history_app"),
+    "attest": ("attest", "attest_app"),
+    "verify": ("attest", "verify_app"),
     "policy": ("policy", "app"),
     "rules": ("about", "rules_app"),
     "settings": ("about", "settings_app"),

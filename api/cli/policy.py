@@ -20,7 +20,12 @@ app = typer.Typer(help="Check and show policy files.", no_args_is_help=True)
 Reference = Annotated[str, typer.Argument(help="a shipped policy's name, or a YAML file", metavar="POLICY")]
 
 
-def _load(reference: str) -> LoadedPolicy:
+def load_policy(reference: str) -> LoadedPolicy:
+    """Return a checked policy.
+
+    Raises:
+        PolicyError: It cannot be used.
+    """
     return load(reference, vocabulary(discover(scanners, Scanner), discover(evaluators, Evaluator)))
 
 
@@ -28,7 +33,7 @@ def _load(reference: str) -> LoadedPolicy:
 def lint(reference: Reference) -> None:
     """Check a policy: fields, types, names of facts. Exit 1 and the place of each fault if it cannot be used."""
     with errors_shown():
-        policy = _load(reference)
+        policy = load_policy(reference)
         typer.echo(f"{policy.id} {policy.version} is sound: sha256:{policy.digest}")
 
 
@@ -46,7 +51,7 @@ def show(
                 "title": r.title,
                 "expression": " ".join(r.expression.split()),
             }
-            for r in _load(reference).rules
+            for r in load_policy(reference).rules
         ]
         print_rows(rows, as_json=format_id == "json", empty="no rules")
 
