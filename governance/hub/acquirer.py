@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from governance.context import Progress, RunContext
 from governance.contracts import Describe
 from governance.errors import LimitError, PluginError, SubjectError
+from governance.hub.ancestry import Unreachable, with_ancestry
 from governance.hub.local import take_folder
 from governance.hub.names import shown
-from governance.hub.selection import Choice, of_adapter, of_base, of_base_without_weights, of_dataset
+from governance.hub.selection import Choice, of_adapter, of_base, of_base_without_weights, of_dataset, of_documents
 from governance.subject import (
     HUB_NAME,
     ArtifactRef,
@@ -23,6 +24,7 @@ from governance.subject import (
     Composition,
     CompositionRef,
     Description,
+    ParentClaim,
     SourceKind,
     Subject,
 )
@@ -40,6 +42,8 @@ class Acquirer:
         token: Read token for that endpoint; None: none.
         offline: Open no connection.
         base_weights: Whether the base will be loaded; else its weights are listed and not downloaded.
+        documents_only: Take cards, configurations and license texts of a Hub's repositories, and list the rest.
+        lineage: Also follow what adapter and base were made from, up to the roots.
         backoff: Seconds before the second attempt at the Hub.
     """
 
@@ -51,11 +55,15 @@ class Acquirer:
         token: str | None = None,
         offline: bool = False,
         base_weights: bool = True,
+        documents_only: bool = False,
+        lineage: bool = True,
         backoff: float = 0.5,
     ) -> None:
         self._describe, self._endpoint, self._token = describe, endpoint, token
         self._offline, self._backoff = offline, backoff
-        self._base_choice: Choice = of_base if base_weights else of_base_without_weights
+        self._base_choice: Choice = of_documents if documents_only else of_base if base_weights else of_base_without_weights
+        self._adapter_choice: Choice = of_documents if documents_only else of_adapter
+        self._lineage = lineage
 
     def acquire(self, ref: CompositionRef, ctx: RunContext) -> Composition:
         """Pin, fetch and verify an adapter and its base.
@@ -77,7 +85,7 @@ class Acquirer:
         _assert_auditable(adapter, said)
         claims = (*_requested(ref.base), *said.claims, *named)
         base, reason = self._base(ref, said, claims, ctx)
-        return Composition(
+        made = Composition(
             adapter=adapter,
             base=base,
             base_reason=reason,
@@ -85,6 +93,9 @@ class Acquirer:
             base_description=self._described(base, ctx) if base is not None else None,
             quantization=ref.quantization,
         )
+        if not self._lineage:
+            return made
+        return with_ancestry(made, reach=self._documents, describes=lambda s: self._described(s, ctx), ctx=ctx)
 
     def fetch_dataset(self, name: str, revision: str | None, ctx: RunContext) -> Path:
         """Pin and fetch a data set's tables and card.
@@ -110,12 +121,12 @@ class Acquirer:
     def _adapter(self, ref: ArtifactRef, ctx: RunContext) -> tuple[Subject, Sequence[BaseClaim]]:
         """Return the adapter, and what the Hub names as its base."""
         if ref.source is SourceKind.LOCAL:
-            return take_folder(ref, ctx, of_adapter), ()
+            return take_folder(ref, ctx, self._adapter_choice), ()
         from governance.hub.remote import fetch
 
         client = self._hub(ref.name, "the adapter's folder")
         pinned = self._pin(client, ref, ctx)
-        subject = fetch(client, pinned, ctx, of_adapter, revision=ref.revision, whole=False)
+        subject = fetch(client, pinned, ctx, self._adapter_choice, revision=ref.revision, whole=False)
         if not subject.files:
             raise SubjectError(f"{subject} holds no file to audit", hint="name a repository with adapter weights")
         return subject, [BaseClaim(by="hub", name=name, where="base_model tag") for name in pinned.bases]
@@ -155,6 +166,24 @@ class Acquirer:
         client = self._hub(ref.name, "the base's folder with --base")
         pinned = self._pin(client, ref, ctx)
         return fetch(client, pinned, ctx, self._base_choice, revision=ref.revision, whole=True)
+
+    def _documents(self, claim: ParentClaim, ctx: RunContext) -> Subject:
+        """Return card, configuration and license texts of one parent.
+
+        Raises:
+            Unreachable: No Hub is asked, or none answers.
+            SubjectError: It is missing, private or gated.
+        """
+        if self._offline:
+            raise Unreachable("not asked for: the curator is offline")
+        from governance.hub.client import OutOfReach
+        from governance.hub.remote import fetch
+
+        try:
+            pinned = self._client.pin(claim.name, claim.revision, ctx, kind="dataset" if claim.kind == "dataset" else "model")
+            return fetch(self._client, pinned, ctx, of_documents, revision=claim.revision, whole=False)
+        except OutOfReach as error:
+            raise Unreachable(error.message) from error
 
     def _pin(self, client: HubClient, ref: ArtifactRef, ctx: RunContext) -> Pinned:
         pinned = client.pin(ref.name, ref.revision, ctx)

@@ -115,7 +115,9 @@ def _geography(lineage: Lineage, terms: LicenseTerms, parent: str, whose: str) -
         return
     clause = terms.clauses.get("geo", limit.where)
     if modality is None:
-        message = f"{terms.id}, the license of {whose}, excludes {asker.where} for multimodal models; whether this is one is not known"
+        message = (
+            f"{terms.id}, the license of {whose}, excludes {asker.where} for multimodal models; whether this is one is not known"
+        )
         yield _said("LIC-GEO", "unknown", terms, parent, clause, message, "say whether the base is multimodal")
         return
     yield _said(

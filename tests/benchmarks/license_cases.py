@@ -4,10 +4,10 @@
 
 A case agrees when the verdict is equal and every expected rule is reported. Positives are violation and conflict.
 
-* *tags differ*: positive if the child's license id is not that of its first base.
+* *tags differ*: positive if the child's license is not that of every base.
 * *peer*: the lineage rule of a published bill-of-materials tool, restated from its description: only the first base counts;
-  positive if that base's license is one that must be inherited (share-alike, copyleft, use restrictions, no commercial use, a
-  vendor's agreement) and the child carries another id.
+  positive if that base's license is an id of the Hub that must be inherited (share-alike, copyleft, use restrictions, no
+  commercial use, a vendor's agreement) and the child carries another id.
 """
 
 from __future__ import annotations
@@ -28,18 +28,16 @@ _INHERITED = ("share-alike", "strong-copyleft", "network-copyleft", "rail", "lla
 
 def tags_differ(made: Lineage) -> str:
     """Return what a rule says that compares the two tags."""
-    bases = [p for p in made.parents if p.kind == "base"]
-    if not bases:
-        return "ok"
-    first, child = bases[0].terms, made.terms
-    return "conflict" if (first.id if first else "") != (child.id if child else "") else "ok"
+    child = made.terms.id if made.terms else ""
+    bases = [p.terms.id if p.terms else "" for p in made.parents if p.kind == "base"]
+    return "conflict" if any(base != child for base in bases) else "ok"
 
 
 def peer(made: Lineage) -> str:
     """Return what the peer's rule says: the first base only, and a flag whether its license is inherited."""
     bases = [p for p in made.parents if p.kind == "base"]
     first = bases[0].terms if bases else None
-    if first is None or first.family not in _INHERITED:
+    if first is None or not first.hub or first.family not in _INHERITED:
         return "ok"
     return "conflict" if made.terms is None or made.terms.id != first.id else "ok"
 
@@ -89,7 +87,9 @@ def main() -> int:
         print(f"{name:12} positives   {positives}")
     for j in judged:
         if asked.disagreements and not (j.agrees and j.grounding_agrees is not False):
-            print(f"{j.case}: expected {j.expected}, found {j.verdict} by {' '.join(j.rules)}; missing {' '.join(j.missing)} {j.problem}")
+            print(
+                f"{j.case}: expected {j.expected}, found {j.verdict} by {' '.join(j.rules)}; missing {' '.join(j.missing)} {j.problem}"
+            )
     return 0 if all(j.agrees for j in judged) else 1
 
 
