@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
 
 from governance.context import RunContext
 from governance.evidence import Basis, Component, Confidence, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
-from governance.subject import Composition, Description, Subject
+from governance.subject import HUB_NAME, Composition, Description, Subject
 from scanners._formats.documents import read_json
+from scanners._formats.names import shown
 from scanners._licenses.duties import judge
 from scanners._licenses.lineage import Asker, Duty, Level, Lineage, Relation
 from scanners._licenses.nodes import Node, conclusions, lineage_of
@@ -28,6 +29,13 @@ _CONFLICT = Rule(
 _UNKNOWN = Rule(id="license-unknown", summary="a license cannot be read or concluded", severity=Severity.MEDIUM)
 _OBLIGATION = Rule(id="license-obligation", summary="a duty of a license is open", severity=Severity.INFO)
 _RULES: dict[Level, Rule] = {"violation": _VIOLATION, "conflict": _CONFLICT, "unknown": _UNKNOWN, "obligation": _OBLIGATION}
+
+#: Names programs give to folders; they are nobody's name for a model.
+_NO_NAME = re.compile(
+    r"\A(((best|final|trained|finetuned|merged|saved|my)[-_ ]?)?(q?lora|peft|adapter|model|weights|outputs?|results?|checkpoint)s?"
+    r"[-_ ]?)+\d*\Z",
+    re.IGNORECASE,
+)
 
 
 class LicenseEngine:
@@ -70,7 +78,7 @@ class LicenseEngine:
         )[0]
         yield from _components(composition, found, nodes)
         lineage = Lineage(
-            name=adapter.name,
+            name=_published(adapter.name),
             relation=relation(composition, ctx),
             terms=found.terms,
             or_later=found.or_later,
@@ -80,19 +88,39 @@ class LicenseEngine:
             asker=_asker(composition, ctx),
         )
         by_label = {f"{n.kind}:{n.name}": n for n in nodes}
-        duties = [_weighed(d, by_label.get(d.parent)) for d in judge(lineage)]
-        for duty in (*duties, *upstream(nodes), *documentation(own, nodes)):
-            if duty.level != "ok":
-                yield _finding(duty, lineage, found, by_label.get(duty.parent))
+        duties = [_weighed(d, by_label.get(d.parent), adapter) for d in judge(lineage)]
+        for alike in _folded([*duties, *upstream(nodes), *documentation(own, nodes)]):
+            if alike[0].level != "ok":
+                yield _finding(alike, lineage, found, by_label)
         yield from _coverage("adapter license", own)
         yield from _reach(composition, nodes)
 
 
-def _weighed(duty: Duty, node: Node | None) -> Duty:
-    """Return a duty as strong as what names the parent and its license."""
-    if node is not None and node.inferred and node.kind != "service":
+def _weighed(duty: Duty, node: Node | None, adapter: Subject) -> Duty:
+    """Return a duty as strong as what names the parent, its license, and the child."""
+    if duty.id in ("LIC-NAME", "LIC-OUT-NAME") and not HUB_NAME.match(adapter.name):
+        message = f"{duty.message} (a folder's name; under which it is published is not known)"
+        level: Level = "obligation" if _NO_NAME.match(_published(adapter.name)) else duty.level
+        duty = duty.model_copy(update={"ground": Basis.JUDGEMENT, "message": message, "level": level})
+    if node is not None and node.inferred and node.kind != "service" and duty.level != "unknown":
         return capped(duty)
     return duty.model_copy(update={"ground": Basis.JUDGEMENT}) if node is not None and node.recalled else duty
+
+
+def _folded(duties: list[Duty]) -> list[list[Duty]]:
+    """Return duties in groups that say the same of several parents, worst first in each."""
+    groups: dict[tuple[str, str, str], list[Duty]] = {}
+    for duty in sorted(duties, key=lambda d: (*d.order[:2], d.ground is Basis.JUDGEMENT, d.parent)):
+        groups.setdefault((duty.id, duty.clause, duty.message), []).append(duty)
+    return list(groups.values())
+
+
+def _published(name: str) -> str:
+    """Return what a folder is called without the owner that tools put before it: ``owner__name``, ``models--owner--name``."""
+    if HUB_NAME.match(name):
+        return name
+    last = name.rstrip("/").rsplit("/", 1)[-1]
+    return last.rsplit("--", 1)[-1] if last.startswith("models--") else last.partition("__")[2] or last
 
 
 def _asker(composition: Composition, ctx: RunContext) -> Asker:
@@ -189,31 +217,32 @@ def _component(
     )
 
 
-def _finding(duty: Duty, lineage: Lineage, found: Conclusion, node: Node | None) -> Finding:
-    rule = _RULES[duty.level]
+def _finding(alike: list[Duty], lineage: Lineage, found: Conclusion, by_label: Mapping[str, Node]) -> Finding:
+    duty = alike[0]
+    rule, node = _RULES[duty.level], by_label.get(duty.parent)
     evidence = {
         "rule": duty.id,
         "verdict": "use" if duty.id in USE_RULES else "model",
         "clause": duty.clause,
-        "parent": duty.parent,
+        "parent": ", ".join(dict.fromkeys(d.parent for d in alike)),
         "parent-license": ", ".join(c.concluded or "unknown" for c in node.found) if node is not None else "",
         "parent-named-in": node.where if node is not None else "",
         "license-from": "table of known models" if node is not None and node.recalled else "",
         "adapter-license": found.concluded or "unknown",
         "relation": lineage.relation,
-        **remedies(duty, lineage),
+        **remedies(alike, lineage),
     }
     return Finding(
         rule=rule.id,
         severity=Severity.LOW if duty.low else rule.severity,
         confidence=Confidence.MEDIUM if duty.ground is Basis.JUDGEMENT else Confidence.HIGH,
         basis=duty.ground,
-        message=f"{duty.id}: {duty.message}" + (f" ({duty.clause})" if duty.clause else ""),
+        message=f"{duty.id}: {shown(duty.message)}" + (f" ({duty.clause})" if duty.clause else ""),
         subject="base" if duty.id == "LIC-PARENT-UNKNOWN" and duty.parent.startswith("base:") else "adapter",
         locations=_locations(duty, node),
         remediation=duty.remedy,
-        references=tuple(r for r in (duty.id, duty.clause, duty.parent) if r),
-        evidence={k: v for k, v in evidence.items() if v},
+        references=tuple(r for r in (duty.id, duty.clause, *(shown(d.parent) for d in alike[:5])) if r),
+        evidence={k: v if k.startswith("remedy-") else shown(v) for k, v in evidence.items() if v},
     )
 
 

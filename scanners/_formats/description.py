@@ -45,8 +45,9 @@ def describe(subject: Subject, ctx: RunContext) -> Description:
     tokenizer_files = tuple(n for n in TOKENIZER_FILES if n in names)
     fronts = [document.mapping for document in cards]
     licenses = tuple(dict.fromkeys(t for c in fronts for key in ("license", "licence") for t in _texts(c.get(key))))
+    kind = _kind(config_path, config, names, model_config)
     return Description(
-        kind=_kind(config_path, config, names, model_config),
+        kind=kind,
         dialect=_dialect(config_path, config, names),
         peft_type=_text(config.get("peft_type")),
         claims=tuple(_claims(config_path, config, card, model_config)),
@@ -54,7 +55,7 @@ def describe(subject: Subject, ctx: RunContext) -> Description:
         license_name=next((n for c in fronts if (n := _text(c.get("license_name")))), None),
         licenses=licenses,
         datasets=tuple(_texts(card.get("datasets"))),
-        parents=parent_claims(subject, ctx, fronts, config, config_path),
+        parents=parent_claims(subject, ctx, fronts, config, config_path, is_model=kind != "unknown"),
         domain=_domain(card, subject.name),
         tokenizer_files=tokenizer_files,
         chat_template=_template_digest(subject, ctx),

@@ -55,7 +55,13 @@ _CODE: tuple[tuple[str, re.Pattern[str]], ...] = (
 
 
 def parent_claims(
-    subject: Subject, ctx: RunContext, cards: Sequence[Mapping[str, object]], config: Mapping[str, object], config_path: str | None
+    subject: Subject,
+    ctx: RunContext,
+    cards: Sequence[Mapping[str, object]],
+    config: Mapping[str, object],
+    config_path: str | None,
+    *,
+    is_model: bool,
 ) -> tuple[ParentClaim, ...]:
     """Return every parent a repository names, each once for each kind, the stronger evidence first.
 
@@ -65,6 +71,7 @@ def parent_claims(
         cards: Every front matter of the card.
         config: The adapter's configuration.
         config_path: Where that is.
+        is_model: Whether there is an adapter or a model; the card of a program only shows how it is used.
     """
     said = [*_configured(config, config_path)]
     for place, card in enumerate(cards, 1):
@@ -72,7 +79,7 @@ def parent_claims(
     for entry in subject.files:
         if entry.present and entry.size <= _RECORD_BYTES and _RECORDS.match(entry.path.rsplit("/", 1)[-1]):
             said += _record(subject, entry.path, ctx)
-    said += _prose(subject, ctx, sure=bool(cards))
+    said += _prose(subject, ctx, code=is_model and not any(c.kind == "base" for c in said))
     found: dict[tuple[str, str], ParentClaim] = {}
     for claim in said:
         if claim.name.lower() != subject.name.lower():
@@ -132,7 +139,7 @@ def _record(subject: Subject, path: str, ctx: RunContext) -> Iterator[ParentClai
     yield from _keys(document, path)
 
 
-def _prose(subject: Subject, ctx: RunContext, *, sure: bool) -> Iterator[ParentClaim]:
+def _prose(subject: Subject, ctx: RunContext, *, code: bool) -> Iterator[ParentClaim]:
     """Yield what a card says in recipes, in generated sentences, and in code."""
     entry = subject.file(_CARD)
     data = read_bytes(subject, _CARD, ctx) if entry is not None and entry.present else None
@@ -143,7 +150,7 @@ def _prose(subject: Subject, ctx: RunContext, *, sure: bool) -> Iterator[ParentC
         for kind, pattern in rules:
             for match in islice(pattern.finditer(text), 8):
                 name = match.group(1).strip().rstrip(".")
-                if HUB_NAME.match(name) and "/" in name and (evidence or not sure):
+                if HUB_NAME.match(name) and "/" in name and (evidence or code):
                     yield _prose_claim(kind, name, f"{_CARD} ({where})")
 
 

@@ -48,6 +48,7 @@ def clause_of(terms: LicenseTerms, topic: str) -> str:
 def compliant_name(name: str, prefix: str) -> str:
     """Return a repository's name changed as little as is needed to begin with a prefix; see ``remedies``."""
     owner, _, own = name.rstrip("/").rpartition("/")
+    owner = "" if "/" in owner or name.startswith(("/", ".", "~")) else owner
     lead = re.sub(r"[\s_]+", "-", prefix.strip())
     rest = re.sub(rf"\A(meta|lgai|lg)?[-_. ]*{re.escape(lead)}[-_. ]*", "", own, flags=re.IGNORECASE).strip("-_. ")
     made = f"{lead}-{rest}" if rest else lead

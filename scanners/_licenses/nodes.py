@@ -12,6 +12,7 @@ from functools import cache
 from governance.context import RunContext
 from governance.licensing import LicenseTable
 from governance.subject import HUB_NAME, Ancestor, Composition, Description, Subject
+from scanners._formats.base_names import place
 from scanners._formats.description import describe
 from scanners._formats.tables import table as data
 from scanners._licenses.lineage import Kind, Parent
@@ -144,16 +145,19 @@ def _reached(kind: Kind, subject: Subject, said: Description, child: str, ctx: R
 
 
 def _recalled(edge: Ancestor, table: LicenseTable) -> Node:
-    known = known_license(edge.kind, edge.name)
+    """Return a part that was not reached: by the table of known models, or as unknown.
+
+    A path of somebody's disk whose last part is the name of a known model points to it, and no more: it stays unknown, and what
+    that model's license would say is capped as inferred.
+    """
+    missing = Conclusion(reason=edge.reason or _NOT_ASKED)
+    path = not HUB_NAME.match(edge.name) or place(edge.name) == "local"
+    known = _known_by_last_part(edge.name) if path and edge.kind == "base" else known_license(edge.kind, edge.name)
     row = look_up(known, table) if known else None
-    found = (
-        Conclusion(terms=row.terms, reason="from the table of known models")
-        if row
-        else Conclusion(reason=edge.reason or _NOT_ASKED)
-    )
+    found = (Conclusion(terms=row.terms, reason="from the table of known models"),) if row else ()
     return Node(
-        kind=edge.kind, name=edge.name, child=edge.child, found=(found,), where=edge.where,
-        inferred=edge.evidence == "inferred", recalled=row is not None, reason=edge.reason or _NOT_ASKED,
+        kind=edge.kind, name=edge.name, child=edge.child, found=(missing, *found) if path or not found else found, where=edge.where,
+        inferred=path or edge.evidence == "inferred", recalled=row is not None, reason=edge.reason or _NOT_ASKED,
     )  # fmt: skip
 
 
@@ -198,6 +202,13 @@ def _known() -> dict[tuple[str, str], str]:
 def known_license(kind: str, name: str) -> str | None:
     """Return the license of a much-used model or data set, as the shipped table recalls it; names are compared whole."""
     return _known().get(("dataset" if kind == "dataset" else "model", name.lower()))
+
+
+def _known_by_last_part(path: str) -> str | None:
+    """Return the license of the known models of which a path ends in the whole name, if they are all under one."""
+    last = path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].lower()
+    found = {row for (kind, name), row in _known().items() if kind == "model" and name.rsplit("/", 1)[-1] == last}
+    return found.pop() if len(found) == 1 else None
 
 
 def _services(nodes: Iterable[Node], table: LicenseTable) -> Iterator[Node]:

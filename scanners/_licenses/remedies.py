@@ -15,25 +15,26 @@ from scanners._licenses.lineage import Duty, Lineage, Parent, named_as_asked
 _LONGEST = 1_000
 
 
-def remedies(duty: Duty, lineage: Lineage) -> dict[str, str]:
-    """Return the text that closes one duty, by kind; nothing if only the author can do it.
+def remedies(alike: list[Duty], lineage: Lineage) -> dict[str, str]:
+    """Return the text that closes duties which say the same of several parents, by kind; nothing if only the author can do it.
 
     Args:
-        duty: What a rule said.
+        alike: What one rule said.
         lineage: Of whom.
     """
-    parent = next((p for p in lineage.parents if p.label == duty.parent and p.terms is not None), None)
-    terms = parent.terms if parent is not None else lineage.terms
+    labels = {d.parent for d in alike}
+    parents = [p for p in lineage.parents if p.label in labels and p.terms is not None]
+    terms = parents[0].terms if parents else lineage.terms
     if terms is None:
-        return {}
+        return {"remedy-card": card(lineage)} if alike[0].id.startswith("LIC-CHILD") else {}
     found: dict[str, str] = {}
-    match duty.id:
-        case "LIC-NAME" | "LIC-OUT-NAME" if terms.naming is not None:
-            found["name"] = compliant_name(lineage.name, terms.naming.value)
+    match alike[0].id:
+        case "LIC-NAME" | "LIC-OUT-NAME":
+            found["name"] = name(lineage)
         case "LIC-NOTICE":
-            found["notice"] = notice([terms])
-        case "LIC-NOTICES" | "LIC-DATA-ATTR" | "LIC-DATA-NOTICE" if parent is not None:
-            found["attribution"] = attribution([parent])
+            found["notice"] = notice([p.terms for p in parents if p.terms is not None])
+        case "LIC-NOTICES" | "LIC-DATA-ATTR" | "LIC-DATA-NOTICE":
+            found["attribution"] = attribution(parents)
         case "LIC-DISPLAY" | "LIC-OUT-DISPLAY":
             found["card-line"] = (terms.display or (terms.display_if.text if terms.display_if else "")).split("|")[0].strip()
         case "LIC-COPY" | "LIC-VERSION" | "LIC-TEXT-MISSING":
@@ -42,6 +43,8 @@ def remedies(duty: Duty, lineage: Lineage) -> dict[str, str]:
             found["card"] = metadata(terms)
         case "LIC-PASS" | "LIC-PASS-OTHER-RAIL" | "LIC-OUT-DERIV":
             found["attachment"] = restrictions(terms)
+        case "LIC-CHILD-UNKNOWN" | "LIC-CHILD-FAMILY":
+            found["card"] = card(lineage)
         case _:
             pass
     return {f"remedy-{k}": v[:_LONGEST] for k, v in found.items() if v}

@@ -229,10 +229,10 @@ def _every(what: str, ids: Collection[str], made: Callable[[str], Question], tab
     """Return the answer for every license in one place of a question: what passes, best first, and what does not."""
     judged = [(verdict(duties), terms, duties) for terms in ids for duties in [judge(lineage(made(terms), table))]]
     judged.sort(key=lambda j: (-LEVELS.index(j[0]), j[1]))
-    passing: tuple[Level, ...] = ("ok", "obligation")
+    passing: tuple[Level, ...] = ("obligation", "ok")
     return {
         "allowed": [
-            {what: terms, "verdict": found, "open": _rules(duties, ("obligation",))}
+            {what: terms, "verdict": found, "open": _rules(duties, passing[:1])}
             for found, terms, duties in judged
             if found in passing
         ],
