@@ -23,6 +23,8 @@ TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "merges.txt", "spiece.model",
 )  # fmt: skip
+#: What a training program writes where nobody filled in a license (TRL: ``licence: license``).
+_TEMPLATE = ("license", "licence")
 _WEIGHTS = re.compile(r"(^|/)(model|pytorch_model|consolidated)[^/]*\.(safetensors|bin|pth|gguf)$|\.gguf$")
 
 
@@ -44,7 +46,9 @@ def describe(subject: Subject, ctx: RunContext) -> Description:
     model_config = _mapping(subject, "config.json", ctx, problems)
     tokenizer_files = tuple(n for n in TOKENIZER_FILES if n in names)
     fronts = [document.mapping for document in cards]
-    licenses = tuple(dict.fromkeys(t for c in fronts for key in ("license", "licence") for t in _texts(c.get(key))))
+    licenses = tuple(
+        dict.fromkeys(t for c in fronts for key in ("license", "licence") for t in _texts(c.get(key)) if t.lower() not in _TEMPLATE)
+    )
     kind = _kind(config_path, config, names, model_config)
     return Description(
         kind=kind,

@@ -31,10 +31,11 @@ _BASE_KEYS = (
     "base_model",
     "base_model_name_or_path",
     "model_name_or_path",
-    "model_name",
     "pretrained_model_name_or_path",
     "top.model_path",
 )
+#: Keys that name a base in a program's record, and the model itself in a card.
+_RECORD_KEYS = (*_BASE_KEYS, "model_name", "model")
 _DATA_KEYS = ("datasets", "dataset", "dataset_name", "train_dataset", "dataset_mixer", "train.dataset")
 _TEACHER_KEYS = ("teacher_model", "teacher_model_name_or_path", "teacher", "distilled_from")
 _FENCE = re.compile(r"^```ya?ml[ \t]*\n(.{1,20000}?)^```", re.MULTILINE | re.DOTALL)
@@ -98,11 +99,12 @@ def _configured(config: Mapping[str, object], path: str | None) -> Iterator[Pare
             return
 
 
-def _keys(document: Mapping[str, object], where: str) -> Iterator[ParentClaim]:
+def _keys(document: Mapping[str, object], where: str, *, record: bool = False) -> Iterator[ParentClaim]:
     """Yield what the keys of a card or record name."""
-    for key in _BASE_KEYS:
+    for key in _RECORD_KEYS if record else _BASE_KEYS:
         for name in names(document.get(key)):
-            yield ParentClaim(kind="base", name=name, where=f"{where}#{key}")
+            if key in _BASE_KEYS or "/" in name:
+                yield ParentClaim(kind="base", name=name, where=f"{where}#{key}")
     for key in _DATA_KEYS:
         for name in names(document.get(key)):
             if HUB_NAME.match(name) and name.lower() not in ("generator", "none", "null", "unknown", "imagefolder", "json", "csv"):
@@ -136,7 +138,7 @@ def _record(subject: Subject, path: str, ctx: RunContext) -> Iterator[ParentClai
     else:
         data = read_bytes(subject, path, ctx, _RECORD_BYTES)
         document = parse_yaml((data or b"").decode("utf-8", "replace")).mapping
-    yield from _keys(document, path)
+    yield from _keys(document, path, record=True)
 
 
 def _prose(subject: Subject, ctx: RunContext, *, code: bool) -> Iterator[ParentClaim]:
@@ -145,7 +147,7 @@ def _prose(subject: Subject, ctx: RunContext, *, code: bool) -> Iterator[ParentC
     data = read_bytes(subject, _CARD, ctx) if entry is not None and entry.present else None
     text = (data or b"")[:500_000].decode("utf-8", "replace")
     for block in islice(_FENCE.finditer(text), 8):
-        yield from _keys(parse_yaml(block.group(1)).mapping, f"{_CARD} (recipe)")
+        yield from _keys(parse_yaml(block.group(1)).mapping, f"{_CARD} (recipe)", record=True)
     for rules, where, evidence in ((_SENTENCES, "text", True), (_CODE, "code", False)):
         for kind, pattern in rules:
             for match in islice(pattern.finditer(text), 8):

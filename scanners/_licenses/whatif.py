@@ -99,7 +99,7 @@ def lineage(question: Question, table: LicenseTable) -> Lineage:
     relation = next((r for r in _RELATIONS if r == question.relation.strip().lower()), None)
     if relation is None:
         raise QuestionError(f"--relation {question.relation!r}; one of: {', '.join(_RELATIONS)}")
-    said = f"{question.child} {question.license_name}".strip()
+    said = f"{question.child} {question.license_name}".strip().lower()
     return Lineage(
         name=question.name,
         relation=relation,
@@ -195,7 +195,7 @@ def _parent(text: str, table: LicenseTable) -> Parent:
     if kind is None or ":" not in text:
         raise QuestionError(f"--parent {text!r}; KIND:LICENSE[:NAME] with one of: {', '.join(_KINDS)}")
     name = ":".join(part.lower() for part in (license_id, license_name) if part) or "unknown"
-    said = f"{license_id} {license_name}".strip()
+    said = f"{license_id} {license_name}".strip().lower()
     if kind == "service":
         service = table.get(license_id.lower())
         known = service if service is not None and service.family == "service" else None
