@@ -210,7 +210,7 @@ def _at(parent: str, report: LicenseReport) -> str:
 
 
 def _changes(before: LicenseReport, after: LicenseReport) -> list[Change]:
-    """Return every difference of declared, detected and concluded license, part by part, and parts that came or went."""
+    """Return what is no longer as it was: licenses, texts, use policies, links, what could be read; and parts that came or went."""
     old, new = ({_part(c): c for c in r.components} for r in (before, after))
     changes: list[Change] = []
     for part in dict.fromkeys([*old, *new]):
@@ -221,10 +221,16 @@ def _changes(before: LicenseReport, after: LicenseReport) -> list[Change]:
         for what in ("license_declared", "license_detected", "license_concluded"):
             was, now = getattr(a, what), getattr(b, what)
             if was != now:
-                changes.append(
-                    Change(part=part, what=what.removeprefix("license_"), before=was or "nothing", after=now or "nothing")
-                )
+                changes.append(_changed(part, what.removeprefix("license_"), was, now))
+        for what in ("license-text", "use-policy-text", "license-link", "not-reached"):
+            was, now = a.properties.get(what), b.properties.get(what)
+            if was != now:
+                changes.append(_changed(part, what, was, now))
     return changes
+
+
+def _changed(part: str, what: str, was: str | None, now: str | None) -> Change:
+    return Change(part=part, what=what, before=was or "nothing", after=now or "nothing")
 
 
 def _part(component: Component) -> str:

@@ -175,6 +175,7 @@ class Description(Noun):
     claims: tuple[BaseClaim, ...] = ()
     license: str | None = None
     license_name: str | None = None
+    license_link: str | None = None
     licenses: tuple[str, ...] = Field(default=(), description="every license the card lists, in all its front matters")
     datasets: tuple[str, ...] = ()
     parents: tuple[ParentClaim, ...] = Field(default=(), description="from card, configurations and training records")

@@ -76,7 +76,7 @@ class LicenseEngine:
         found = conclusions(
             adapter, composition.description, own, ctx.license_terms, ancestors=tuple(dict.fromkeys(b.id for b in bases))
         )[0]
-        yield from _components(composition, found, nodes)
+        yield from _components(composition, own, found, nodes)
         lineage = Lineage(
             name=_published(adapter.name),
             relation=relation(composition, ctx),
@@ -156,13 +156,13 @@ def _reach(composition: Composition, nodes: Collection[Node]) -> Iterator[Covera
             yield Coverage(item=f"license of {node.kind} {node.name}", outcome=Outcome.SKIPPED, reason=reason)
 
 
-def _components(composition: Composition, found: Conclusion, nodes: Collection[Node]) -> Iterator[Component]:
-    yield _component("adapter", composition.adapter, "subject", (found,), {})
+def _components(composition: Composition, own: Papers, found: Conclusion, nodes: Collection[Node]) -> Iterator[Component]:
+    yield _component("adapter", composition.adapter, "subject", (found,), _words(composition.description, own))
     listed = set[str]()
     for node in nodes:
         is_base = node.subject is not None and node.subject is composition.base
         if is_base and node.subject is not None:
-            yield _component("base", node.subject, "base of the adapter", node.found, {})
+            yield _component("base", node.subject, "base of the adapter", node.found, _words(node.said, node.own))
         elif node.kind == "dataset":
             listed.add(node.name)
             whose = "adapter" if node.child == composition.adapter.name else "base"
@@ -177,6 +177,11 @@ def _components(composition: Composition, found: Conclusion, nodes: Collection[N
                 yield Component(type="dataset", name=name, relation=f"training data of the {whose}, as its card says")
 
 
+def _words(said: Description, own: Papers) -> dict[str, str]:
+    """Return what shows that a part's terms are not what they were, when the part is read again."""
+    return {**own.digests, "license-link": said.license_link or ""}
+
+
 def _named(kind: Literal["ancestor", "dataset"], node: Node, relation_: str) -> Component:
     kept = {
         "where": node.where,
@@ -185,7 +190,7 @@ def _named(kind: Literal["ancestor", "dataset"], node: Node, relation_: str) -> 
         "license-from": "table of known models" if node.recalled else "",
     }
     if node.subject is not None:
-        return _component(kind, node.subject, relation_, node.found, kept)
+        return _component(kind, node.subject, relation_, node.found, {**kept, **_words(node.said, node.own)})
     concluded = [c.concluded for c in node.found if c.concluded]
     return Component(
         type=kind,

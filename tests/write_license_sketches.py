@@ -45,7 +45,8 @@ KEYS = {
 #: What people leave out: everything before the first mark, and from the second on.
 _CUTS = (
     (r"", r"END OF TERMS AND CONDITIONS"),
-    (r"(?=By exercising the Licensed Rights|THE WORK \(AS DEFINED BELOW\) IS PROVIDED)", r"Creative Commons (may be contacted|is not a party)"),
+    (r"(?=By exercising the Licensed Rights|THE WORK \(AS DEFINED BELOW\) IS PROVIDED)",
+     r"Creative Commons (may be contacted|is not a party)"),
     (r"(?=Permission is hereby granted)", r"\Z"),
     (r"(?=Redistribution and use in source and binary)", r"\Z"),
 )  # fmt: skip
@@ -72,9 +73,8 @@ def rows(folder: Path) -> list[dict[str, object]]:
         for key in keys:
             text = re.sub(r"\A---\n.*?\n---\n", "", (folder / f"{key}.LICENSE").read_text(encoding="utf-8"), flags=re.DOTALL)
             words = fold(core(text)).split(" ")
-            made.append(
-                {"license": license_id, "key": key, "sha256": digest_of(fold(text)), "words": len(words), "sketch": packed(shingles(words))}
-            )  # fmt: skip
+            sketch = packed(shingles(words))
+            made.append({"license": license_id, "key": key, "sha256": digest_of(fold(text)), "words": len(words), "sketch": sketch})
     return made
 
 
@@ -82,7 +82,7 @@ def main() -> int:
     """Write the table."""
     target = Path(str(tables.__file__)).with_name("license_texts.yaml")
     head = (
-        "# Sketches of license texts (see scanners/_licenses/texts.py), written by tests/write_license_sketches.py; no text is here.\n"
+        "# Sketches of license texts (see scanners/_licenses/texts.py), written by tests/write_license_sketches.py; no text here.\n"
         "# Source: license texts in scancode-toolkit-mini 32.5.0, licensedcode/data/licenses/<key>.LICENSE.\n"
     )
     target.write_text(head + yaml.safe_dump({"texts": rows(Path(sys.argv[1]))}, sort_keys=False, width=200), encoding="utf-8")

@@ -106,5 +106,5 @@ def print_scores(found: Mapping[str, object]) -> None:
     out.print(table)
     for j in judged if isinstance(judged, list) else ():
         if not j["agrees"]:
-            words = f"{j['case']}: expected {j['expected']}, found {j['verdict']}; missing {' '.join(j['missing']) or '-'} {j['problem']}"
-            out.print(Text(words))
+            missing = " ".join(j["missing"]) or "-"
+            out.print(Text(f"{j['case']}: expected {j['expected']}, found {j['verdict']}; missing {missing} {j['problem']}"))

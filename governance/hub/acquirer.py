@@ -63,7 +63,7 @@ class Acquirer:
         self._offline, self._backoff = offline, backoff
         self._base_choice: Choice = of_documents if documents_only else of_base if base_weights else of_base_without_weights
         self._adapter_choice: Choice = of_documents if documents_only else of_adapter
-        self._lineage = lineage
+        self._lineage, self._silent = lineage, ""
 
     def acquire(self, ref: CompositionRef, ctx: RunContext) -> Composition:
         """Pin, fetch and verify an adapter and its base.
@@ -152,12 +152,13 @@ class Acquirer:
                 None,
                 f"the base {claim.name} is on a Hub and the curator is offline; pass --base FOLDER, or unset HF_HUB_OFFLINE",
             )
-        from governance.hub.client import NotAvailable
+        from governance.hub.client import NotAvailable, OutOfReach
 
         wanted = ArtifactRef(source=SourceKind.HUB, name=claim.name, revision=claim.revision)
         try:
             return self._hub_base(wanted, ctx), ""
         except (NotAvailable, LimitError) as error:
+            self._silent = error.message if isinstance(error, OutOfReach) else ""
             return None, f"base not accessible: {error.message}" + (f" ({error.hint})" if error.hint else "")
 
     def _hub_base(self, ref: ArtifactRef, ctx: RunContext) -> Subject:
@@ -174,8 +175,8 @@ class Acquirer:
             Unreachable: No Hub is asked, or none answers.
             SubjectError: It is missing, private or gated.
         """
-        if self._offline:
-            raise Unreachable("not asked for: the curator is offline")
+        if self._offline or self._silent:
+            raise Unreachable(self._silent or "not asked for: the curator is offline")
         from governance.hub.client import OutOfReach
         from governance.hub.remote import fetch
 

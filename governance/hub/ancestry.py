@@ -38,12 +38,21 @@ class _Walk:
     edges: list[Ancestor] = field(default_factory=list)
     silent: str = ""
 
-    def follow(self, child: Subject, said: Description, above: tuple[str, ...]) -> None:
-        """Follow everything a subject names, deepest first; ``above`` are the names from the adapter down to it."""
+    def follow(self, child: Subject, said: Description, above: tuple[str, ...], *, data: bool = False) -> None:
+        """Follow everything a subject names, deepest first.
+
+        Args:
+            child: The subject.
+            said: What it names.
+            above: Names from the adapter down to it.
+            data: It is a data set: its sources and teachers are followed, and not theirs.
+        """
         above = (*above, child.name.lower())
         for claim in said.parents:
+            if data and claim.kind == "base":
+                continue
             key = (claim.kind, claim.name.lower())
-            cycle = claim.kind == "base" and key[1] in above
+            cycle = claim.kind != "teacher" and key[1] in above
             reason = f"{shown(claim.name)} is named as its own ancestor: a cycle" if cycle else ""
             new = not cycle and key not in self.reached and key not in self.failed
             if new:
@@ -55,8 +64,8 @@ class _Walk:
                     where=claim.where, evidence=claim.evidence, reason=reason or self.failed.get(key, ""),
                 )
             )  # fmt: skip
-            if new and subject is not None and claim.kind != "dataset":
-                self.follow(subject, self.describes(subject), above)
+            if new and subject is not None and not data:
+                self.follow(subject, self.describes(subject), above, data=claim.kind == "dataset")
 
     def _visit(self, key: tuple[str, str], claim: ParentClaim) -> None:
         """Reach one parent, or note why that cannot be done."""

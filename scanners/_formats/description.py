@@ -57,6 +57,7 @@ def describe(subject: Subject, ctx: RunContext) -> Description:
         claims=tuple(_claims(config_path, config, card, model_config)),
         license=next(iter(licenses), None),
         license_name=next((n for c in fronts if (n := _text(c.get("license_name")))), None),
+        license_link=next((n for c in fronts if (n := _text(c.get("license_link")))), None),
         licenses=licenses,
         datasets=tuple(_texts(card.get("datasets"))),
         parents=parent_claims(subject, ctx, fronts, config, config_path, is_model=kind != "unknown"),

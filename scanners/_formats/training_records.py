@@ -50,7 +50,13 @@ _SENTENCES: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 #: Code in place of metadata.
 _CODE: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("base", re.compile(r"""\b(?:base_?model|model_name|model_id|base_model_name)(?:_or_path)?\s{0,4}=\s{0,4}["']([^"'\n]{3,200})["']""", re.IGNORECASE)),
+    (
+        "base",
+        re.compile(
+            r"""\b(?:base_?model|model_name|model_id|base_model_name)(?:_or_path)?\s{0,4}=\s{0,4}["']([^"'\n]{3,200})["']""",
+            re.IGNORECASE,
+        ),
+    ),
     ("dataset", re.compile(r"""\bload_dataset\(\s{0,8}["']([^"'\n]{3,200})["']""")),
 )  # fmt: skip
 
@@ -109,6 +115,9 @@ def _keys(document: Mapping[str, object], where: str, *, record: bool = False) -
         for name in names(document.get(key)):
             if HUB_NAME.match(name) and name.lower() not in ("generator", "none", "null", "unknown", "imagefolder", "json", "csv"):
                 yield ParentClaim(kind="dataset", name=name, where=f"{where}#{key}")
+    for name in names(document.get("source_datasets")):
+        if "/" in name.rpartition("|")[2]:
+            yield ParentClaim(kind="dataset", name=name.rpartition("|")[2], where=f"{where}#source_datasets")
     for key in _TEACHER_KEYS:
         for name in names(document.get(key)):
             yield ParentClaim(kind="teacher", name=name, where=f"{where}#{key}")

@@ -241,7 +241,7 @@ def _display(lineage: Lineage, parent: Parent, base: LicenseTerms) -> Duty | Non
 
 
 def _loosely(model: str) -> str:
-    """Return a pattern for the last word of a model's name: NVIDIA Cosmos is published as nvidia/Cosmos-…"""
+    """Return a pattern for the last word of a model's name: NVIDIA Cosmos is published under names that begin with Cosmos."""
     return re.escape(model.split()[-1])
 
 

@@ -6,7 +6,7 @@ Read by ``scanners.license_terms``.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from governance.context import RunContext
@@ -45,8 +45,8 @@ class Node:
     child: str
     found: tuple[Conclusion, ...]
     subject: Subject | None = None
-    said: Description = Description()
-    own: Papers = Papers()
+    said: Description = field(default_factory=Description)
+    own: Papers = field(default_factory=Papers)
     where: str = ""
     inferred: bool = False
     recalled: bool = False

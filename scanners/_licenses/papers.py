@@ -13,10 +13,11 @@ from governance.evidence import Coverage, Outcome
 from governance.licensing import LicenseTerms
 from governance.subject import Noun, Subject
 from scanners._formats.documents import is_lfs_pointer, read_bytes
-from scanners._licenses.texts import detect, fold
+from scanners._licenses.texts import detect, digest_of, fold
 
 _LICENSE_FILE = re.compile(r"\A(([\w.]+[-_])?(licen[sc]es?|copying|unlicense))([-_.].*)?\Z", re.IGNORECASE)
 _NOTICE_FILE = re.compile(r"\A(third[-_]party[-_])?notices?(\.(md|txt))?\Z", re.IGNORECASE)
+_POLICY_FILE = re.compile(r"\A(use|acceptable[-_]use|usage)[-_]?policy(\.(md|txt))?\Z", re.IGNORECASE)
 _CHANGED = re.compile(r"fine[- ]?tun|\blora\b|low[- ]rank|\badapter\b|modified|trained (on|from)", re.IGNORECASE)
 _RESTRICTIONS = ("prohibited use policy", "use based restrictions", "attachment a", "acceptable use policy")
 _FOLDERS = ("", "license", "licenses", "licence", "licences", "legal")
@@ -30,8 +31,15 @@ class Papers(Noun):
     modified: tuple[str, ...] = ()
     legal: str = ""
     notice: str = ""
+    policy: str = ""
     card: str = ""
     gaps: tuple[Coverage, ...] = ()
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the folded license texts and use policies, to notice when they change."""
+        texts = {"license-text": self.legal.strip(), "use-policy-text": self.policy}
+        return {key: f"sha256:{digest_of(text)}" for key, text in texts.items() if text}
 
     @property
     def detected(self) -> tuple[str, ...]:
@@ -44,7 +52,7 @@ def papers(subject: Subject, ctx: RunContext) -> Papers:
     texts: list[tuple[str, str | None]] = []
     modified: list[str] = []
     gaps: list[Coverage] = []
-    legal, notice, card = "", "", ""
+    legal, notice, policy, card = "", "", "", ""
     for entry in subject.files:
         kind = _kind(entry.path)
         if not kind:
@@ -62,9 +70,13 @@ def papers(subject: Subject, ctx: RunContext) -> Papers:
             texts += [(entry.path, known) for known in match.ids] if match.ids and not match.modified else [(entry.path, None)]
         elif kind == "notice":
             notice += text
+        elif kind == "policy":
+            policy += fold(text)
         else:
             card = text
-    return Papers(texts=tuple(texts), modified=tuple(modified), legal=legal, notice=notice, card=card, gaps=tuple(gaps))
+    return Papers(
+        texts=tuple(texts), modified=tuple(modified), legal=legal, notice=notice, policy=policy, card=card, gaps=tuple(gaps)
+    )
 
 
 def _kind(path: str) -> str:
@@ -75,6 +87,8 @@ def _kind(path: str) -> str:
         return "license"
     if _NOTICE_FILE.match(name):
         return "notice"
+    if _POLICY_FILE.match(name):
+        return "policy"
     return "card" if path == "README.md" else ""
 
 

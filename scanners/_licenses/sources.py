@@ -119,6 +119,6 @@ def judge_service(parent: Parent, service: LicenseTerms) -> Iterator[Duty]:
     """Yield that somebody's contract with a service may speak of the data; it binds whoever called, not the child."""
     yield Duty(
         id="LIC-SERVICE", level="obligation", ground=Basis.JUDGEMENT, parent=parent.label, clause=service.name,
-        message=f"trained on output of a service under {service.name} ({service.clauses.get('rule', '')}); a contract of whoever called it",
+        message=f"trained on output of a service under {service.name} ({service.clauses.get('rule', '')}); it binds whoever called",
         remedy="record who called the service, when, and under which terms",
     )  # fmt: skip

@@ -34,8 +34,10 @@ def upstream(nodes: Collection[Node]) -> Iterator[Duty]:
             dropped = [d for d in judge(made) if d.id in _DROPPED and d.level in ("violation", "conflict")]
             if dropped:
                 yield Duty(
-                    id="LIC-UPSTREAM", level="conflict", ground=Basis.JUDGEMENT, parent=f"base:{node.name}", clause=dropped[0].clause,
-                    message=f"{node.name} is labelled {terms.id} and drops terms of {above.name}: {dropped[0].id}, {dropped[0].message}",
+                    id="LIC-UPSTREAM", level="conflict", ground=Basis.JUDGEMENT, parent=f"base:{node.name}",
+                    clause=dropped[0].clause,
+                    message=f"{node.name} is labelled {terms.id} and drops terms of {above.name} ({dropped[0].id}): "
+                    + dropped[0].message,
                     remedy=f"keep to the terms of {above.name}, or ask the publisher of {node.name}",
                 )  # fmt: skip
 
@@ -51,6 +53,6 @@ def documentation(own: Papers, nodes: Collection[Node]) -> Iterator[Duty]:
             yield Duty(
                 id="LIC-DOCS", level="obligation", ground=Basis.JUDGEMENT, parent=f"base:{node.name}",
                 clause=f"{terms.name} {terms.clauses['docs']}",
-                message=f"{terms.id} asks for documentation as good as the base's; this card has {here} sections, the base's {there}",
+                message=f"{terms.id} wants documentation as good as the base's; the card has {here} sections, the base's {there}",
                 remedy="document what changed, and keep what the base's card says",
             )  # fmt: skip

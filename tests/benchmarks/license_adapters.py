@@ -36,7 +36,8 @@ def judged(folder: Path, ctx: RunContext) -> tuple[str, str, list[Finding]]:
     said = list(PLUGIN.scan(made, ctx))
     findings = [s for s in said if isinstance(s, Finding)]
     levels = [f.rule.removeprefix("license-") for f in findings]
-    licenses = " < ".join(s.license_concluded or "?" for s in said if isinstance(s, Component) and s.type in ("adapter", "ancestor"))
+    parts = [s for s in said if isinstance(s, Component) and s.type in ("adapter", "ancestor")]
+    licenses = " < ".join(p.license_concluded or "?" for p in parts)
     return min(levels, key=_LEVELS.index, default="ok"), licenses, findings
 
 
@@ -60,7 +61,8 @@ def main() -> int:
                 print(f"{verdict:10} {folder.relative_to(asked.folder)}  [{licenses}]")
                 for f in findings if verdict in ("violation", "conflict") else ():
                     if f.rule in ("license-violation", "license-conflict"):
-                        print(f"           {f.rule.removeprefix('license-')} by {f.basis.value}: {f.message[:200]} <- {f.evidence.get('parent')}")
+                        level, parent = f.rule.removeprefix("license-"), f.evidence.get("parent")
+                        print(f"           {level} by {f.basis.value}: {f.message[:200]} <- {parent}")
     print(f"{totals.total()} folders: " + ", ".join(f"{n} {v}" for v, n in sorted(totals.items())))
     return 0
 

@@ -87,9 +87,8 @@ def main() -> int:
         print(f"{name:12} positives   {positives}")
     for j in judged:
         if asked.disagreements and not (j.agrees and j.grounding_agrees is not False):
-            print(
-                f"{j.case}: expected {j.expected}, found {j.verdict} by {' '.join(j.rules)}; missing {' '.join(j.missing)} {j.problem}"
-            )
+            rules, missing = " ".join(j.rules), " ".join(j.missing)
+            print(f"{j.case}: expected {j.expected}, found {j.verdict} by {rules}; missing {missing} {j.problem}")
     return 0 if all(j.agrees for j in judged) else 1
 
 
