@@ -223,6 +223,11 @@ class Composition(_Derived):
         base = self.base.digest if self.base else None
         return canonical_digest([self.adapter.digest, base, self.tokenizer_digest, self.template_digest, str(self.quantization)])
 
+    def reached(self, kind: Literal["base", "dataset", "teacher"]) -> tuple[Subject, ...]:
+        """Return the parts of the lineage that were reached and are one kind of parent; the base itself is not among them."""
+        named = {(e.name.lower(), e.commit) for e in self.ancestry if e.kind == kind and not e.reason}
+        return tuple(s for s in self.lineage if (s.name.lower(), s.commit) in named)
+
     def subjects(self) -> Iterable[Subject]:
         """Yield adapter, then base, then further ancestors."""
         yield self.adapter

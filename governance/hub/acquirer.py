@@ -81,7 +81,7 @@ class Acquirer:
             CuratorError: The disk is full.
         """
         adapter, named = self._adapter(ref.adapter, ctx)
-        said = self._described(adapter, ctx)
+        said = _with_hub_claims(self._described(adapter, ctx), named)
         _assert_auditable(adapter, said)
         claims = (*_requested(ref.base), *said.claims, *named)
         base, reason = self._base(ref, said, claims, ctx)
@@ -220,6 +220,13 @@ class Acquirer:
 
 def _requested(base: ArtifactRef | None) -> tuple[BaseClaim, ...]:
     return (BaseClaim(by="request", name=base.name, revision=base.revision, where="--base"),) if base is not None else ()
+
+
+def _with_hub_claims(said: Description, named: Sequence[BaseClaim]) -> Description:
+    """Return a description whose parents include the bases the Hub names, after those of the repository's own files."""
+    known = {p.name.lower() for p in said.parents if p.kind == "base"}
+    added = tuple(ParentClaim(kind="base", name=c.name, where=c.where) for c in named if c.name.lower() not in known)
+    return said.model_copy(update={"parents": (*said.parents, *added)}) if added else said
 
 
 def _assert_auditable(adapter: Subject, said: Description) -> None:
