@@ -179,8 +179,9 @@ def conclusions(
     if len(rows) > 1 and not several:
         shown = ", ".join(listed)
         return (Conclusion(declared=shown, detected=own.detected, reason=f"the card declares several licenses: {shown}"),)
-    if own.modified:
-        reason = f"{own.modified[0]} is a known license text that was changed or added to, and nobody has read it"
+    changed = [path for path, known in own.modified if known not in ancestors or known in rows]
+    if changed:
+        reason = f"{changed[0]} is a known license text that was changed or added to, and nobody has read it"
         return (Conclusion(declared=", ".join(listed) or None, detected=own.detected, reason=reason),)
     return tuple(
         conclude(text, said.license_name, own.detected, table, ancestors=ancestors)

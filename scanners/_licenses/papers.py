@@ -28,7 +28,7 @@ class Papers(Noun):
     """What one repository says in words."""
 
     texts: tuple[tuple[str, str | None], ...] = ()
-    modified: tuple[str, ...] = ()
+    modified: tuple[tuple[str, str], ...] = ()
     legal: str = ""
     notice: str = ""
     policy: str = ""
@@ -50,7 +50,7 @@ class Papers(Noun):
 def papers(subject: Subject, ctx: RunContext) -> Papers:
     """Return the words of a repository; what could not be read is a gap."""
     texts: list[tuple[str, str | None]] = []
-    modified: list[str] = []
+    modified: list[tuple[str, str]] = []
     gaps: list[Coverage] = []
     legal, notice, policy, card = "", "", "", ""
     for entry in subject.files:
@@ -66,7 +66,7 @@ def papers(subject: Subject, ctx: RunContext) -> Papers:
         if kind == "license":
             legal += f" {fold(text)}"
             match = detect(text, ctx.license_terms)
-            modified += [entry.path] if match.modified else []
+            modified += [(entry.path, match.id or "")] if match.modified else []
             texts += [(entry.path, known) for known in match.ids] if match.ids and not match.modified else [(entry.path, None)]
         elif kind == "notice":
             notice += text

@@ -33,7 +33,7 @@ MATCH, CHANGED = 0.95, 0.60
 #: Share of a file that may be foreign words before it is a license with something added.
 _FOREIGN = 0.15
 #: A text of so few words is matched at a lower share: a name filled in spoils five shingles on each side of it.
-_SHORT, _MATCH_SHORT = 400, 0.80
+_SHORT, _MATCH_SHORT = 400, 0.85
 _LONGEST = 60_000
 
 _TAG = re.compile(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+-]+)\s*$", re.MULTILINE)
@@ -70,6 +70,8 @@ _TITLES: tuple[tuple[str, str], ...] = (
 )
 #: Words up to which a file only names a license or links to it, and where a title stands.
 _MENTION, _TITLE_WORDS = 20, 60
+#: The words of a source file's header, which points to a license and is not its text.
+_POINTS, _HEADER = "you may obtain a copy of the license at", 150
 #: Phrases that turn a permissive text into something else.
 _RIDERS = (
     "commons clause",
@@ -211,7 +213,7 @@ def _alike(sketch: Sketch, own: Collection[int]) -> float:
 
 def _titled(words: Sequence[str], table: LicenseTable) -> tuple[str, ...]:
     """Return the license whose title stands over words that are not its text."""
-    if len(words) <= _MENTION:
+    if len(words) <= _MENTION or (len(words) <= _HEADER and _POINTS in " ".join(words)):
         return ()
     head = " ".join(words[:_TITLE_WORDS])
     return tuple(known for known, title in _TITLES if title in head and known in table)[:1]

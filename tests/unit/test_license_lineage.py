@@ -192,4 +192,8 @@ def test_a_text_under_a_known_title_is_not_believed() -> None:
     found = detect(words, TABLE)
     assert found.modified
     assert detect("Apache License Version 2.0", TABLE).ids == ()
+    header = (
+        "Licensed under the Apache License, Version 2.0 (the License); you may not use this file except in compliance with it. "
+    )
+    assert not detect(f"{header}You may obtain a copy of the License at http://www.apache.org/licenses/LICENSE-2.0", TABLE).modified
     assert detect("lorem ipsum " * 500, TABLE).ids == ()
