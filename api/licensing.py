@@ -6,6 +6,8 @@ Put together here for ``curator license``; nothing is recorded, and no model is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from pydantic import Field
 
@@ -18,11 +20,12 @@ from governance.dossier import Dossier
 from governance.errors import SubjectError
 from governance.evidence import Check, Component, Finding
 from governance.hub import Acquirer
+from governance.hub.local import folder_of, readable_of
 from governance.licensing import Intent
 from governance.pipeline import inspect
 from governance.plugins import discover
 from governance.store import Store
-from governance.subject import ArtifactRef, CompositionRef, Noun
+from governance.subject import ArtifactRef, CompositionRef, Noun, SourceKind
 from policies.licenses import license_table
 
 _PLUGIN = "license-terms"
@@ -110,7 +113,13 @@ def _judged(
         emit=emit,
         checkpoint=checkpoint,
     )
-    with LocalExecutor(settings.folder / "logs", unsafe=settings.isolation == "unsafe-none") as executor:
+    ctx.store.root.mkdir(parents=True, exist_ok=True)  # before a child starts: what is not there cannot be opened to it
+    name = ref.adapter.name
+    local = ref.adapter.source is SourceKind.LOCAL and Path(name).exists()
+    ctx = replace(ctx, folders={name: folder_of(name)} if local else {})
+    reachable = readable_of(name) if local else ()
+    unsafe = settings.isolation == "unsafe-none"
+    with LocalExecutor(settings.folder / "logs", unsafe=unsafe, readable=reachable) as executor:
         token = settings.token.get_secret_value() if settings.token else None
         source = Acquirer(
             describe=executor.describe(), endpoint=settings.endpoint, token=token, offline=settings.offline, documents_only=True
@@ -182,7 +191,7 @@ def drift(
     reports = []
     for revision in (first, second):
         at = ref.model_copy(update={"revision": revision})
-        if ref.source.value == "local":
+        if ref.source is SourceKind.LOCAL:
             at = ref.model_copy(update={"name": f"{ref.name.rstrip('/')}/{_safe(revision)}"})
         reports.append(license_report(CompositionRef(adapter=at), settings, intent=intent, emit=emit))
     before, after = reports

@@ -52,8 +52,8 @@ class LicenseEngine:
         licensor.
 
     Misses:
-        Parents nobody names; terms that changed since; license texts that were changed in a few words; what a measured loss of
-        safety means for a license; what only a lawyer can weigh. Nothing here is legal advice.
+        Parents nobody names; training data named only by a file; terms that changed since; license texts that were changed in a
+        few words; what a measured loss of safety means for a license; what only a lawyer can weigh. Nothing here is legal advice.
 
     Source:
         The license texts named in ``policies/licenses``; Hugging Face Hub documentation, "Licenses".

@@ -14,7 +14,7 @@ from governance.context import Progress, RunContext
 from governance.contracts import Describe
 from governance.errors import LimitError, PluginError, SubjectError
 from governance.hub.ancestry import Unreachable, with_ancestry
-from governance.hub.local import take_folder
+from governance.hub.local import in_place, take_folder
 from governance.hub.names import shown
 from governance.hub.selection import Choice, of_adapter, of_base, of_base_without_weights, of_dataset, of_documents
 from governance.subject import (
@@ -42,7 +42,8 @@ class Acquirer:
         token: Read token for that endpoint; None: none.
         offline: Open no connection.
         base_weights: Whether the base will be loaded; else its weights are listed and not downloaded.
-        documents_only: Take cards, configurations and license texts of a Hub's repositories, and list the rest.
+        documents_only: Take cards, configurations and license texts of a Hub's repositories, and list the rest; an adapter's
+            folder is read where it lies.
         lineage: Also follow what adapter and base were made from, up to the roots.
         backoff: Seconds before the second attempt at the Hub.
     """
@@ -63,7 +64,7 @@ class Acquirer:
         self._offline, self._backoff = offline, backoff
         self._base_choice: Choice = of_documents if documents_only else of_base if base_weights else of_base_without_weights
         self._adapter_choice: Choice = of_documents if documents_only else of_adapter
-        self._lineage, self._silent = lineage, ""
+        self._documents_only, self._lineage, self._silent = documents_only, lineage, ""
 
     def acquire(self, ref: CompositionRef, ctx: RunContext) -> Composition:
         """Pin, fetch and verify an adapter and its base.
@@ -121,7 +122,7 @@ class Acquirer:
     def _adapter(self, ref: ArtifactRef, ctx: RunContext) -> tuple[Subject, Sequence[BaseClaim]]:
         """Return the adapter, and what the Hub names as its base."""
         if ref.source is SourceKind.LOCAL:
-            return take_folder(ref, ctx, self._adapter_choice), ()
+            return in_place(ref, ctx, of_adapter) if self._documents_only else take_folder(ref, ctx, of_adapter), ()
         from governance.hub.remote import fetch
 
         client = self._hub(ref.name, "the adapter's folder")

@@ -98,8 +98,12 @@ def test_a_folder_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     base = folder(tmp_path / "base", {"config.json": b"{}", "README.md": b"---\nlicense: mit\n---\n"})
     ours = folder(tmp_path / "ours", {**weights, "README.md": b"---\nlicense: mit\n---\nA LoRA.\n"})
     duties = run(str(ours), "--base", str(base), "-q")
-    assert duties.exit_code == 0
+    assert duties.exit_code == 0, duties.stdout
     assert "LIC-TEXT-MISSING" in duties.stdout
+    fill(ours, {"model.safetensors": b"w" * 400})
+    merged = run(str(ours), "--base", str(base), "-q", "--format", "json")
+    assert {f["evidence"]["relation"] for f in said(merged)["findings"]} == {"finetune"}
+    (ours / "model.safetensors").unlink()
     nobody = run(str(ours), "-q", "--format", "json")
     assert nobody.exit_code == 10
     assert said(nobody)["open_questions"] == ["purpose", "where", "mau", "revenue"]
