@@ -144,6 +144,28 @@ class BaseClaim(Noun):
     where: str = Field(default="", description="file and key")
 
 
+class ParentClaim(Noun):
+    """One place that names something a model was made from: a base, a data set, a teacher."""
+
+    kind: Literal["base", "dataset", "teacher"]
+    name: str
+    revision: str | None = None
+    where: str = Field(default="", description="file and key")
+    evidence: Literal["declared", "inferred"] = "declared"
+
+
+class Ancestor(Noun):
+    """One parent of a part of the lineage: reached, and then among ``Composition.lineage``, or not, and why."""
+
+    kind: Literal["base", "dataset", "teacher"]
+    child: str = Field(description="name of the subject that was made from it")
+    name: str
+    commit: str | None = Field(default=None, description="the commit it was read at; None if it was not reached")
+    where: str = ""
+    evidence: Literal["declared", "inferred"] = "declared"
+    reason: str = Field(default="", description="why it was not reached")
+
+
 class Description(Noun):
     """What the inspection child read about a repository so that the rest can be acquired. Claims, not facts."""
 
@@ -153,7 +175,10 @@ class Description(Noun):
     claims: tuple[BaseClaim, ...] = ()
     license: str | None = None
     license_name: str | None = None
+    license_link: str | None = None
+    licenses: tuple[str, ...] = Field(default=(), description="every license the card lists, in all its front matters")
     datasets: tuple[str, ...] = ()
+    parents: tuple[ParentClaim, ...] = Field(default=(), description="from card, configurations and training records")
     domain: str | None = Field(default=None, description="domain the card speaks of, e.g. medical")
     tokenizer_files: tuple[str, ...] = ()
     chat_template: str | None = Field(default=None, description="SHA-256 of the chat template's text")
@@ -169,7 +194,8 @@ class Composition(_Derived):
     description: Description = Description()
     base_description: Description | None = None
     quantization: Quantization = Quantization.NF4
-    lineage: tuple[Subject, ...] = ()
+    lineage: tuple[Subject, ...] = Field(default=(), description="cards and license texts of further ancestors and data sets")
+    ancestry: tuple[Ancestor, ...] = Field(default=(), description="every parent that is named anywhere in the lineage")
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -196,6 +222,11 @@ class Composition(_Derived):
         """Identity of the composition: adapter, base, tokenizer, chat template, quantization."""
         base = self.base.digest if self.base else None
         return canonical_digest([self.adapter.digest, base, self.tokenizer_digest, self.template_digest, str(self.quantization)])
+
+    def reached(self, kind: Literal["base", "dataset", "teacher"]) -> tuple[Subject, ...]:
+        """Return the parts of the lineage that were reached and are one kind of parent; the base itself is not among them."""
+        named = {(e.name.lower(), e.commit) for e in self.ancestry if e.kind == kind and not e.reason}
+        return tuple(s for s in self.lineage if (s.name.lower(), s.commit) in named)
 
     def subjects(self) -> Iterable[Subject]:
         """Yield adapter, then base, then further ancestors."""

@@ -14,7 +14,7 @@ from api.curator import Curator
 from api.references import parse_reference
 from governance.context import EvaluationSettings
 from governance.errors import SubjectError
-from governance.licensing import Intent
+from governance.licensing import Intent, Purpose
 from governance.subject import CompositionRef
 from governance.verdict import Scorecard
 
@@ -51,6 +51,7 @@ class Use(StrEnum):
     INTERNAL = "internal"
     COMMERCIAL = "commercial"
     REDISTRIBUTE = "redistribute"
+    OUTPUTS_ONLY = "outputs-only"
 
 
 class Device(StrEnum):
@@ -87,6 +88,8 @@ def audit(
     use: Annotated[Use | None, typer.Option(help="what you want it for; answers license questions")] = None,
     domain: Annotated[str | None, typer.Option(help="your domain, e.g. medical")] = None,
     region: Annotated[str | None, typer.Option(help="where you are: EU, UK, or an ISO 3166 code")] = None,
+    mau: Annotated[int | None, typer.Option(help="your monthly active users", min=0)] = None,
+    revenue: Annotated[int | None, typer.Option(help="your revenue, US dollars a year", min=0)] = None,
     format_id: Format = "table",
     report: Annotated[list[str] | None, typer.Option(help="also write FORMAT=FILE (repeatable)", metavar="FORMAT=FILE")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
@@ -104,7 +107,7 @@ def audit(
             device=_device(device),
             probe="off" if probe is Probe.OFF else "fast",
         )
-        intent = Intent(use=_use(use), domain=domain, region=region)
+        intent = Intent(use=_use(use), domain=domain, region=region, mau=mau, revenue=revenue)
         interrupt = Interrupt()
         with watched(quiet=quiet) as emit:
             card = opened.audit(
@@ -207,7 +210,7 @@ def _device(device: Device) -> Literal["auto", "cpu", "cuda"]:
     return device.value
 
 
-def _use(use: Use | None) -> Literal["research", "internal", "commercial", "redistribute"] | None:
+def _use(use: Use | None) -> Purpose | None:
     return use.value if use else None
 
 

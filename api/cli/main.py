@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "audit": ("audit", "audit_app"),
     "scan": ("scan", "app"),
+    "license": ("license", "app"),
     "report": ("audit", "report_app"),
     "history": ("audit", "history_app"),
     "attest": ("attest", "attest_app"),

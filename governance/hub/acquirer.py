@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from governance.context import Progress, RunContext
 from governance.contracts import Describe
 from governance.errors import LimitError, PluginError, SubjectError
-from governance.hub.local import take_folder
+from governance.hub.ancestry import Unreachable, with_ancestry
+from governance.hub.local import in_place, take_folder
 from governance.hub.names import shown
-from governance.hub.selection import Choice, of_adapter, of_base, of_base_without_weights, of_dataset
+from governance.hub.selection import Choice, of_adapter, of_base, of_base_without_weights, of_dataset, of_documents
 from governance.subject import (
     HUB_NAME,
     ArtifactRef,
@@ -23,6 +24,7 @@ from governance.subject import (
     Composition,
     CompositionRef,
     Description,
+    ParentClaim,
     SourceKind,
     Subject,
 )
@@ -41,6 +43,9 @@ class Acquirer:
         token: Read token for that endpoint; None: none.
         offline: Open no connection.
         base_weights: Whether the base will be loaded; else its weights are listed and not downloaded.
+        documents_only: Take cards, configurations and license texts of a Hub's repositories, and list the rest; an adapter's
+            folder is read where it lies.
+        lineage: Also follow what adapter and base were made from, up to the roots.
         backoff: Seconds before the second attempt at the Hub.
     """
 
@@ -52,11 +57,15 @@ class Acquirer:
         token: str | None = None,
         offline: bool = False,
         base_weights: bool = True,
+        documents_only: bool = False,
+        lineage: bool = True,
         backoff: float = 0.5,
     ) -> None:
         self._describe, self._endpoint, self._token = describe, endpoint, token
         self._offline, self._backoff = offline, backoff
-        self._base_choice: Choice = of_base if base_weights else of_base_without_weights
+        self._base_choice: Choice = of_documents if documents_only else of_base if base_weights else of_base_without_weights
+        self._adapter_choice: Choice = of_documents if documents_only else of_adapter
+        self._documents_only, self._lineage, self._silent = documents_only, lineage, ""
 
     def acquire(self, ref: CompositionRef, ctx: RunContext) -> Composition:
         """Pin, fetch and verify an adapter and its base.
@@ -74,7 +83,10 @@ class Acquirer:
             CuratorError: The disk is full.
         """
         adapter, named = self._adapter(ref.adapter, ctx)
-        return self._composed(ref, adapter, named, ctx, lambda base: self._hub_base(base, ctx))
+        made = self._composed(ref, adapter, named, ctx, lambda base: self._hub_base(base, ctx))
+        if not self._lineage:
+            return made
+        return with_ancestry(made, reach=self._documents, describes=lambda s: self._described(s, ctx), ctx=ctx)
 
     def acquire_ranged(self, ref: CompositionRef, ctx: RunContext, files: RangedFiles) -> Composition:
         """Pin an adapter and its base on a Hub, to be read in parts: no weights are downloaded.
@@ -114,7 +126,7 @@ class Acquirer:
         """Return an adapter with what it says of itself and its base."""
         if not adapter.files:
             raise SubjectError(f"{adapter} holds no file to audit", hint="name a repository with adapter weights")
-        said = self._described(adapter, ctx)
+        said = _with_hub_claims(self._described(adapter, ctx), named)
         _assert_auditable(adapter, said)
         claims = (*_requested(ref.base), *said.claims, *named)
         base, reason = self._base(ref, said, claims, ctx, take)
@@ -151,12 +163,12 @@ class Acquirer:
     def _adapter(self, ref: ArtifactRef, ctx: RunContext) -> tuple[Subject, Sequence[BaseClaim]]:
         """Return the adapter, and what the Hub names as its base."""
         if ref.source is SourceKind.LOCAL:
-            return take_folder(ref, ctx, of_adapter), ()
+            return in_place(ref, ctx, of_adapter) if self._documents_only else take_folder(ref, ctx, of_adapter), ()
         from governance.hub.remote import fetch
 
         client = self._hub(ref.name, "the adapter's folder")
         pinned = self._pin(client, ref, ctx)
-        return fetch(client, pinned, ctx, of_adapter, revision=ref.revision, whole=False), _named(pinned)
+        return fetch(client, pinned, ctx, self._adapter_choice, revision=ref.revision, whole=False), _named(pinned)
 
     def _base(
         self,
@@ -184,12 +196,13 @@ class Acquirer:
                 None,
                 f"the base {claim.name} is on a Hub and the curator is offline; pass --base FOLDER, or unset HF_HUB_OFFLINE",
             )
-        from governance.hub.client import NotAvailable
+        from governance.hub.client import NotAvailable, OutOfReach
 
         wanted = ArtifactRef(source=SourceKind.HUB, name=claim.name, revision=claim.revision)
         try:
             return take(wanted), ""
         except (NotAvailable, LimitError) as error:
+            self._silent = error.message if isinstance(error, OutOfReach) else ""
             return None, f"base not accessible: {error.message}" + (f" ({error.hint})" if error.hint else "")
 
     def _hub_base(self, ref: ArtifactRef, ctx: RunContext) -> Subject:
@@ -198,6 +211,24 @@ class Acquirer:
         client = self._hub(ref.name, "the base's folder with --base")
         pinned = self._pin(client, ref, ctx)
         return fetch(client, pinned, ctx, self._base_choice, revision=ref.revision, whole=True)
+
+    def _documents(self, claim: ParentClaim, ctx: RunContext) -> Subject:
+        """Return card, configuration and license texts of one parent.
+
+        Raises:
+            Unreachable: No Hub is asked, or none answers.
+            SubjectError: It is missing, private or gated.
+        """
+        if self._offline or self._silent:
+            raise Unreachable(self._silent or "not asked for: the curator is offline")
+        from governance.hub.client import OutOfReach
+        from governance.hub.remote import fetch
+
+        try:
+            pinned = self._client.pin(claim.name, claim.revision, ctx, kind="dataset" if claim.kind == "dataset" else "model")
+            return fetch(self._client, pinned, ctx, of_documents, revision=claim.revision, whole=False)
+        except OutOfReach as error:
+            raise Unreachable(error.message) from error
 
     def _pin(self, client: HubClient, ref: ArtifactRef, ctx: RunContext) -> Pinned:
         pinned = client.pin(ref.name, ref.revision, ctx)
@@ -238,6 +269,13 @@ def _named(pinned: Pinned) -> list[BaseClaim]:
 
 def _requested(base: ArtifactRef | None) -> tuple[BaseClaim, ...]:
     return (BaseClaim(by="request", name=base.name, revision=base.revision, where="--base"),) if base is not None else ()
+
+
+def _with_hub_claims(said: Description, named: Sequence[BaseClaim]) -> Description:
+    """Return a description whose parents include the bases the Hub names, after those of the repository's own files."""
+    known = {p.name.lower() for p in said.parents if p.kind == "base"}
+    added = tuple(ParentClaim(kind="base", name=c.name, where=c.where) for c in named if c.name.lower() not in known)
+    return said.model_copy(update={"parents": (*said.parents, *added)}) if added else said
 
 
 def _assert_auditable(adapter: Subject, said: Description) -> None:

@@ -47,6 +47,10 @@ class NotAvailable(SubjectError):  # noqa: N818 - a state of the Hub, not a faul
     """A repository is missing, closed to this token, or out of reach; an audit may go on without it if it is a base."""
 
 
+class OutOfReach(NotAvailable):
+    """No Hub answers at the endpoint."""
+
+
 @dataclass(frozen=True)
 class Pinned:
     """One repository of a Hub at one commit.
@@ -221,7 +225,7 @@ class HubClient:
                 ) from error
             except (httpx2.TransportError, httpx2.InvalidURL) as error:
                 if attempt == _ATTEMPTS or isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol):
-                    raise NotAvailable(
+                    raise OutOfReach(
                         f"{self.endpoint} cannot be reached for {name}: {error}",
                         hint="check the network and HF_ENDPOINT, or pass a folder; HF_HUB_OFFLINE=1 stops asking",
                     ) from error

@@ -19,6 +19,9 @@ _TEXT = (".json", ".jsonl", ".txt", ".md", ".jinja", ".py", ".yaml", ".yml", ".t
 _TEMPLATES = ("additional_chat_templates", "chat_templates")
 _TABLES = (".parquet", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".json.gz", ".jsonl.gz", ".csv.gz")
 
+#: Documents of a repository that is only read about; a tokenizer's tables are none of them.
+_WORDS = ("README.md", "config.json", "adapter_config.json", ".yaml", ".yml")
+
 NOT_NEEDED = "not needed"
 
 
@@ -53,6 +56,14 @@ def of_base_without_weights(paths: Collection[str], path: str) -> str | None:
     if path.endswith(".safetensors"):
         return f"{NOT_NEEDED}: no model is loaded in this audit"
     return of_base(paths, path)
+
+
+def of_documents(paths: Collection[str], path: str) -> str | None:
+    """Return why a file is not needed where only a repository's words are read: card, configuration, license texts."""
+    pure = PurePosixPath(path)
+    if _LEGAL.search(pure.name) or (len(pure.parts) == 1 and path.endswith(_WORDS)):
+        return None
+    return f"{NOT_NEEDED}: neither a card, a configuration nor a license text"
 
 
 def of_dataset(paths: Collection[str], path: str) -> str | None:

@@ -15,6 +15,7 @@ from governance.context import RunContext
 from governance.subject import BaseClaim, Description, Subject
 from scanners._formats.documents import Document, front_matters, read_bytes, read_json
 from scanners._formats.tables import table
+from scanners._formats.training_records import parent_claims
 
 ADAPTER_CONFIG = "adapter_config.json"
 CARD = "README.md"
@@ -22,6 +23,8 @@ TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "merges.txt", "spiece.model",
 )  # fmt: skip
+#: What a training program writes where nobody filled in a license (TRL: ``licence: license``).
+_TEMPLATE = ("license", "licence")
 _WEIGHTS = re.compile(r"(^|/)(model|pytorch_model|consolidated)[^/]*\.(safetensors|bin|pth|gguf)$|\.gguf$")
 
 
@@ -42,14 +45,22 @@ def describe(subject: Subject, ctx: RunContext) -> Description:
     card, cards = _card(subject, ctx)
     model_config = _mapping(subject, "config.json", ctx, problems)
     tokenizer_files = tuple(n for n in TOKENIZER_FILES if n in names)
+    fronts = [document.mapping for document in cards]
+    licenses = tuple(
+        dict.fromkeys(t for c in fronts for key in ("license", "licence") for t in _texts(c.get(key)) if t.lower() not in _TEMPLATE)
+    )
+    kind = _kind(config_path, config, names, model_config)
     return Description(
-        kind=_kind(config_path, config, names, model_config),
+        kind=kind,
         dialect=_dialect(config_path, config, names),
         peft_type=_text(config.get("peft_type")),
         claims=tuple(_claims(config_path, config, card, model_config)),
-        license=_text(card.get("license")) or _text(card.get("licence")),
-        license_name=_text(card.get("license_name")),
+        license=next(iter(licenses), None),
+        license_name=next((n for c in fronts if (n := _text(c.get("license_name")))), None),
+        license_link=next((n for c in fronts if (n := _text(c.get("license_link")))), None),
+        licenses=licenses,
         datasets=tuple(_texts(card.get("datasets"))),
+        parents=parent_claims(subject, ctx, fronts, config, config_path, is_model=kind != "unknown"),
         domain=_domain(card, subject.name),
         tokenizer_files=tokenizer_files,
         chat_template=_template_digest(subject, ctx),

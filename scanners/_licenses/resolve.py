@@ -50,7 +50,7 @@ def look_up(spelling: str | None, table: LicenseTable) -> Named | None:
         The row, or None if no row claims the spelling.
     """
     wanted = re.sub(r"[\s_]+", "-", (spelling or "").strip().lower())
-    index = {key: terms for terms in table.values() for key in _spellings(terms)}
+    index = {key: terms for terms in table.values() if terms.family != "service" for key in _spellings(terms)}
     for text, later in ((wanted, False), (_ONLY.sub("", wanted), False), (_OR_LATER.sub("", wanted), True)):
         if text in index:
             return Named(terms=index[text], or_later=later)
