@@ -27,7 +27,9 @@ _ZIPS = frozenset({"zip", "torch-zip", "torchscript", "torch-export", "keras"})
 #: Kinds whose members can be read here.
 CONTAINERS = frozenset({"zip", "torch-zip", "tar", "7z", "numpy"}) | _COMPRESSED
 _LARGEST_HEADER = 1 << 20
-_DTYPE = re.compile(r"[<>=|]?([a-zA-Z])(\d{0,9})(\[[^\]]{0,20}\])?\Z")
+_DTYPE = re.compile(r"[<>=|]?([a-zA-Z?])(\d{0,9})(\[[^\]]{0,20}\])?\Z")
+#: Names of numbers and text; of every other spelling numpy may make an array of objects, which is a pickle.
+_PLAIN = re.compile(r"(u?int|float|complex|bool|str|bytes|void)\d{0,3}_?\Z")
 
 
 def read_container(
@@ -136,10 +138,12 @@ def _array(stream: BinaryIO, size: int) -> Reading:
 def _kinds_of(descr: object) -> str:
     """Return the type letters of an array description, nested fields included."""
     if isinstance(descr, str):
-        return descr.lstrip("<>=|")[:1]
+        known = _DTYPE.match(descr)
+        return known[1] if known else "" if _PLAIN.match(descr) else "O"
     if isinstance(descr, tuple) and len(descr) == 2 and not isinstance(descr[1], str):
         return _kinds_of(descr[0])
-    return "".join(_kinds_of(part) for field in descr for part in field[1:2]) if isinstance(descr, list | tuple) else ""
+    fields = list(descr) if isinstance(descr, list | tuple) else [()]
+    return "".join(_kinds_of(field[1]) if isinstance(field, list | tuple) and len(field) > 1 else "O" for field in fields)
 
 
 def _width(descr: object) -> int | None:

@@ -30,6 +30,8 @@ _INNER = frozenset({
 })  # fmt: skip
 #: The only text encodings whose result is bytes of the same length, and how protocol 2 spells bytes.
 _LATIN = ("latin1", "latin-1")
+#: Families whose modules a script or the folder it runs in may bring along.
+_OWN = ("__main__", "swift", "unsloth_compiled_cache", "UnslothSFTTrainer", "UnslothDPOTrainer", "UnslothGRPOTrainer", "alignment")
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _grade(module: str, qualified: str) -> Grade:
         return "dangerous"
     if len(inner) > 1 and not inner[0][:1].isupper():  # through a module or function that the module imported
         return "dangerous"
-    return "family" if parts[0] in rows.families and len(inner) == 1 and inner[0][:1].isupper() else "unknown"
+    return "family" if parts[0] in rows.families and len(inner) == 1 and inner[0].lstrip("_")[:1].isupper() else "unknown"
 
 
 def call_is_fine(call: Made) -> bool:
@@ -114,6 +116,9 @@ def call_is_fine(call: Made) -> bool:
             return 0 < len(given) <= 2 and all(isinstance(v, str) for v in given) and given[-1] in _LATIN
         case "copyreg._reconstructor" | "copyreg.__newobj__" | "copyreg.__newobj_ex__":
             return bool(given) and isinstance(given[0], Name) and grade(given[0]) not in ("careful", "dangerous")
+        case "dill._dill._create_array":  # calls its first argument with its second
+            made = given[0] if given else None
+            return isinstance(made, Name) and made.qualified == "_reconstruct" and grade(made) == "known"
         case "functools.partial":
             state = tuple_of(call.state)
             return bool(given) and _is_class(given[0]) and (len(state) < 4 or _is_class(state[0]))
@@ -129,7 +134,17 @@ def _is_as_saved(call: Made, known: Grade) -> bool:
     """Return whether a trainer's class is made as its pickles make it: settings without arguments, an enumeration of a value."""
     if known == "enum":
         return len(call.arguments) == 1 and isinstance(call.arguments[0], str | int)
-    return known == "setting" and not [v for v in call.arguments if not (isinstance(v, Box) and v.count == 0)]
+    return known == "setting" and _holds_nothing(call)
+
+
+def is_bare(name: Name, calls: list[Made]) -> bool:
+    """Return whether a class of a published package is only made and never called: ``object.__new__`` runs none of its code."""
+    own = name.module.split(".")[0] not in _OWN
+    return own and bool(calls) and all(c.opcode == "NEWOBJ" and _holds_nothing(c) for c in calls)
+
+
+def _holds_nothing(call: Made) -> bool:
+    return not [v for v in call.arguments if not (isinstance(v, Box) and v.count == 0)]
 
 
 def allocation(call: Made) -> int | None:

@@ -16,7 +16,7 @@ from itertools import islice
 
 from governance.evidence import Severity
 from scanners._formats.pickle_constants import MAGIC
-from scanners._formats.pickle_names import LARGEST_ALLOCATION, TORCH_MAGIC, Grade, allocation, call_is_fine, grade
+from scanners._formats.pickle_names import LARGEST_ALLOCATION, TORCH_MAGIC, Grade, allocation, call_is_fine, grade, is_bare
 from scanners._formats.pickle_values import Import, Made, Name, Persistent, Walk, shown
 from scanners._formats.pickles import walk
 
@@ -160,7 +160,8 @@ def _graded(found: Import, name: Name, calls: list[Made], *, by_product: bool) -
         words = f"{act} when it is loaded: this can run code, read or write files, or reach the network"
         return Remark("pickle-import", Severity.CRITICAL, words, found.offset, found.opcode, _NEVER, called=bool(calls))
     words = f"{act}, {_why(known, name)}"
-    severity = Severity.HIGH if calls and known == "unknown" and _acts_by_name(name) else _severity(known, by_product)
+    inert = by_product or is_bare(name, calls)
+    severity = Severity.HIGH if calls and known == "unknown" and _acts_by_name(name) else _severity(known, inert)
     return Remark("pickle-import-unknown", severity, words, found.offset, found.opcode, called=bool(calls))
 
 
@@ -170,8 +171,8 @@ def _acts_by_name(name: Name) -> bool:
     return not last[:1].isupper() and not _VERBS.isdisjoint(last.lower().split("_"))
 
 
-def _severity(known: Grade, by_product: bool) -> Severity:
-    harmless = known in ("setting", "enum") or (known == "family" and by_product)
+def _severity(known: Grade, inert: bool) -> Severity:
+    harmless = known in ("setting", "enum") or (known == "family" and inert)
     return Severity.LOW if harmless else Severity.MEDIUM
 
 
