@@ -125,7 +125,9 @@ def _array(stream: BinaryIO, size: int) -> Reading:
         pickle = Member("", left, lambda parent, owns: window(parent, start, left, owns))
         return Reading((pickle,), spans=(*own, Span(start, size, "member")))
     each, shape = _width(header["descr"]), header.get("shape")
-    if each is None or not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape):
+    if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape):
+        return Reading(gaps=("its header gives a shape that cannot be true",), spans=(*own, Span(start, size, "numbers")))
+    if each is None:
         return Reading(spans=(*own, Span(start, size, "numbers")))
     end = start + each * prod(shape)
     if end > size:

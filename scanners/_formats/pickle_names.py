@@ -10,8 +10,10 @@ Source:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from math import prod
 from typing import Literal
 
 from scanners._formats.pickle_values import Box, Made, Name, tuple_of
@@ -23,6 +25,13 @@ TORCH_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 #: A bytes or bytearray of more is an attempt to exhaust memory.
 LARGEST_ALLOCATION = 64 * 2**20
 _LONGEST_NAME = 2_000
+_SHAPED = frozenset({"numpy.ndarray", "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"})
+#: Calls whose arguments alone decide how much memory they take: sizes, shapes, ranges, powers of ten.
+ALLOCATING = _SHAPED | frozenset({
+    "array.array", "builtins.bytearray", "builtins.bytes", "builtins.frozenset", "builtins.list", "builtins.set", "builtins.tuple",
+    "collections.Counter", "collections.deque", "fractions.Fraction",
+})  # fmt: skip
+_EXPONENT = re.compile(r"[eE]\+?(\d{1,20})\s*\Z")
 #: Modules and functions of the interpreter, dangerous under whatever module they are reached through.
 _INNER = frozenset({
     "os", "sys", "subprocess", "builtins", "importlib", "ctypes", "socket", "shutil", "runpy", "marshal", "pickle", "pty", "eval",
@@ -148,11 +157,30 @@ def _holds_nothing(call: Made) -> bool:
 
 
 def allocation(call: Made) -> int | None:
-    """Return how many bytes a call would allocate out of nothing, or None if it is no such call."""
-    if isinstance(call.callee, Name) and str(call.callee) in ("builtins.bytearray", "builtins.bytes") and len(call.arguments) == 1:
-        size = call.arguments[0]
-        return size if isinstance(size, int) and not isinstance(size, bool) else None
-    return None
+    """Return how many bytes a call of one of ``ALLOCATING`` would allocate out of nothing, or None if it is no such call."""
+    given, name = call.arguments, str(call.callee)
+    if name in _SHAPED:
+        shape = tuple_of(given[1] if len(given) > 1 and name.endswith("_reconstruct") else given[0] if given else None)
+        counts = [n for n in shape if isinstance(n, int)]
+        return 8 * prod(counts) if len(counts) == len(shape) > 0 else None
+    if name == "fractions.Fraction":
+        power = _EXPONENT.search(given[0]) if given and isinstance(given[0], str) else None
+        return int(power[1][:12]) if power else None
+    one = given[0] if len(given) == 1 or (given and name == "array.array") else None
+    many = given[-1] if isinstance(one, str) else one
+    if isinstance(many, Made) and str(many.callee) == "builtins.range":
+        return 8 * _length(many.arguments)
+    sized = name in ("builtins.bytearray", "builtins.bytes") and isinstance(one, int) and not isinstance(one, bool)
+    return one if sized and isinstance(one, int) else None
+
+
+def _length(bounds: tuple[object, ...]) -> int:
+    numbers = [n for n in bounds if isinstance(n, int)]
+    try:
+        made = range(*numbers[:3])
+        return (made.stop - made.start) // made.step
+    except (TypeError, ValueError):
+        return 0
 
 
 def _is_class(value: object) -> bool:
