@@ -142,6 +142,8 @@ def acts(data: bytes, at: int = 0) -> bool:
     """
     most = _TORCH_PICKLES if TORCH_MAGIC in data[at : at + 64] else 1
     seen = walk(data, limit=_ACTING, most=most, at=at)
+    if seen.broken and seen.sound and seen.opcodes > _ACTING:
+        return True  # numbers do not read as so many opcodes: whoever wants to know reads on
     named = [i for i in seen.imports if i.name is None or str(i.name).replace(".", "_").isidentifier()]
     return bool(named) and seen.sound and (seen.pickles > 0 or any(isinstance(c.callee, Name) for c in seen.calls))
 
