@@ -9,7 +9,7 @@ from governance.errors import SubjectError
 from governance.evidence import Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition
 from scanners._formats.documents import parse_json
-from scanners._formats.kind_table import words_of
+from scanners._formats.kind_table import kind_rows, words_of
 from scanners._formats.kinds import kind_of_bytes
 from scanners._formats.loaders import who_is_hit
 from scanners._formats.names import shown
@@ -127,7 +127,8 @@ def _is_schema(content: Content) -> bool:
 
 def _hides_pickle(content: Content) -> bool:
     """Return whether content that is nothing known has a pickle that acts behind other bytes."""
-    data = _beginning(content, min(content.size, _FIRST_BYTES)) if content.kind == "unknown" else None
+    looked = content.kind == "unknown" or kind_rows()[content.kind].reader == "harmless"  # an image with more behind it
+    data = _beginning(content, min(content.size, _FIRST_BYTES)) if looked else None
     return bool(data) and data is not None and hidden(data) is not None
 
 

@@ -18,6 +18,7 @@ from scanners._formats.members import Budget, Member, Numbers, Reading, Remark, 
 from scanners._formats.sevenzips import read_7z
 from scanners._formats.tars import read_tar
 from scanners._formats.unpacking import METHODS, Packed, can_go_back, missing, survey, window
+from scanners._formats.zip_parts import parts
 from scanners._formats.zip_records import Directory
 from scanners._formats.zips import read_zip
 
@@ -25,7 +26,7 @@ _SMALL, _KEPT = 8 << 20, 1 << 20
 _COMPRESSED = frozenset(METHODS) - {"deflate"}
 _ZIPS = frozenset({"zip", "torch-zip", "torchscript", "torch-export", "keras"})
 #: Kinds whose members can be read here.
-CONTAINERS = frozenset({"zip", "torch-zip", "tar", "7z", "numpy"}) | _COMPRESSED
+CONTAINERS = frozenset({"zip", "torch-zip", "torch-parts", "tar", "7z", "numpy"}) | _COMPRESSED
 _LARGEST_HEADER = 1 << 20
 _DTYPE = re.compile(r"[<>=|]?([a-zA-Z?])(\d{0,9})(\[[^\]]{0,20}\])?\Z")
 #: Names of numbers and text; of every other spelling numpy may make an array of objects, which is a pickle.
@@ -60,7 +61,14 @@ def read_container(
         return read_7z(stream, size, limits, budget)
     if kind == "numpy":
         return _array(stream, size)
+    if kind == "torch-parts":
+        spans = tuple(Span(begin, end, "member") for begin, end in parts(stream, size))
+        return Reading(tuple(_part(s.start, s.end) for s in spans), spans=spans)
     return _unpacked(stream, kind, size, limits, budget) if kind in _COMPRESSED else Reading()
+
+
+def _part(begin: int, end: int) -> Member:
+    return Member(f"(archive at {begin})", end - begin, lambda parent, owns: window(parent, begin, end - begin, owns))
 
 
 def _unpacked(stream: BinaryIO, kind: str, size: int, limits: Limits, budget: Budget) -> Reading:

@@ -19,6 +19,7 @@ from scanners._formats.kind_table import fits
 from scanners._formats.pickle_names import grade
 from scanners._formats.pickles import walk
 from scanners._formats.tars import header_of
+from scanners._formats.zip_parts import parts
 from scanners._formats.zip_records import Directory, directories
 
 _HEAD = 4096
@@ -98,6 +99,8 @@ def kind_at(stream: BinaryIO, size: int, name: str) -> Kind:
     """
     stream.seek(0)
     head = stream.read(_HEAD)
+    if head.startswith(_ZIP_HEADS) and name.endswith(".distcp") and parts(stream, size):
+        return Kind("torch-parts")
     listed = directories(stream, size, far=head.startswith(_ZIP_HEADS)) if size >= 22 else []
     found = _kind(head, stream, size, listed)
     also = _second(found, head, stream, size, listed)
