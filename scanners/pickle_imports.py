@@ -126,8 +126,9 @@ def _is_schema(content: Content) -> bool:
 
 
 def _hides_pickle(content: Content) -> bool:
-    """Return whether content that is nothing known has a pickle that acts behind other bytes."""
-    looked = content.kind == "unknown" or kind_rows()[content.kind].reader == "harmless"  # an image with more behind it
+    """Return whether content that no loader of models opens as what it is has a pickle that acts behind other bytes."""
+    row = kind_rows()[content.kind]
+    looked = content.kind == "unknown" or row.text or row.reader == "harmless"
     data = _beginning(content, min(content.size, _FIRST_BYTES)) if looked else None
     return bool(data) and data is not None and hidden(data) is not None
 
