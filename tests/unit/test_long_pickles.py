@@ -10,7 +10,7 @@ import pytest
 
 from governance.context import Limits
 from scanners._formats.archives import read_container
-from scanners._formats.members import Budget
+from scanners._formats.members import Budget, Reading
 from scanners._formats.pickle_arguments import READERS
 from scanners._formats.pickle_bytes import Paged
 from scanners._formats.pickle_review import review
@@ -104,7 +104,7 @@ def test_a_shape_that_cannot_be_is_a_gap() -> None:
     assert _array("'<f8'", "(-1,)", _CALL).gaps
 
 
-def _array(descr, shape, body):  # type: ignore[no-untyped-def]
+def _array(descr: str, shape: str, body: bytes) -> Reading:
     header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
     data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + body
     return read_container(io.BytesIO(data), "numpy", len(data), Limits(), Budget())
