@@ -141,6 +141,7 @@ class _Reader:
 
     def __init__(self, *, by_product: bool, ctx: RunContext) -> None:
         self.by_product, self._ctx, self.gaps = by_product, ctx, list[str]()
+        self._last: tuple[Content, Review | None] | None = None
 
     def content(self, content: Content) -> Iterator[Finding]:
         """Yield what is to be said of one pickle, or of an archive that carries code."""
@@ -192,7 +193,13 @@ class _Reader:
             yield _finding(archive, "pickle-after-stop", Severity.LOW, words)
 
     def _review(self, content: Content) -> Review | None:
-        """Read a stream as far as its pickles go; None if it is too large or cannot be read."""
+        """Read a stream, once: the pickle of a PyTorch archive is asked for twice, one after the other."""
+        if self._last is None or self._last[0] is not content:
+            self._last = content, self._read(content)
+        return self._last[1]
+
+    def _read(self, content: Content) -> Review | None:
+        """Read a stream as far as its pickles go; None if it cannot be read."""
         size, most = content.size, min(content.size, _FIRST_BYTES)
         wraps = content.entry[-1:] in (("storages",), ("tensors",))
         while True:
