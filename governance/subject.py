@@ -103,6 +103,20 @@ class Held(StrEnum):
     RANGES = "ranges"
 
 
+_indexes: list[tuple[tuple[FileEntry, ...], dict[str, FileEntry]]] = []
+
+
+def _by_path(files: tuple[FileEntry, ...]) -> dict[str, FileEntry]:
+    """Return an index of a tuple of files, kept for the last few tuples asked about; the first of two equal paths counts."""
+    for known, index in _indexes:
+        if known is files:
+            return index
+    made = {f.path: f for f in reversed(files)}
+    _indexes.insert(0, (files, made))
+    del _indexes[4:]
+    return made
+
+
 class Subject(_Derived):
     """One repository, pinned. Its digest covers every file's path and SHA-256."""
 
@@ -129,7 +143,7 @@ class Subject(_Derived):
 
     def file(self, path: str) -> FileEntry | None:
         """Return the entry at ``path``, or None."""
-        return next((f for f in self.files if f.path == path), None)
+        return _by_path(self.files).get(path)
 
     def __str__(self) -> str:
         return f"{self.name}@{self.commit[:12]}" if self.commit else self.name

@@ -8,15 +8,20 @@ from governance.context import RunContext
 from governance.errors import SubjectError
 from governance.evidence import Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition
-from scanners._formats.kind_table import words_of
+from scanners._formats.documents import parse_json
+from scanners._formats.kind_table import kind_rows, words_of
 from scanners._formats.kinds import kind_of_bytes
 from scanners._formats.loaders import who_is_hit
 from scanners._formats.names import shown
+from scanners._formats.pickle_bytes import Paged
+from scanners._formats.pickle_names import grade
 from scanners._formats.pickle_review import Review, acts, hidden, review
+from scanners._formats.skops import SCHEMA, is_dangerous, is_schema, names_in
 from scanners._formats.tree import CONTAINER_KINDS, Content, content_of_bytes, contents, gaps_in
 
 _REFERENCES = ("CWE-502", "AML.T0011.000")
-_LARGEST_PICKLE = 1 << 30
+#: A stream larger than this is read by pages.
+_LARGEST_HELD = 64 << 20
 _LOADABLE = ("adapter_model", "pytorch_model", "pytorch_adapter", "pytorch_lora", "model", "consolidated")
 #: What trainers leave beside an adapter; nothing loads it with the adapter.
 _BY_PRODUCTS = (
@@ -26,6 +31,7 @@ _BY_PRODUCTS = (
 #: Bytes of a large stream read at first; more only if the pickles in it go on.
 _FIRST_BYTES = 4 << 20
 _MOST_NESTED = 2_000
+_LARGEST_SCHEMA = 64 << 20
 _MOST_STORAGES = 100_000
 #: Archives that carry more than tensors, in words.
 _CODE = {
@@ -91,7 +97,7 @@ class PickleImports:
 
 
 def _file(root: Content, ctx: RunContext) -> Iterator[Fact | Coverage]:
-    holds = [c for c in root.walk() if c.gaps or c.kind == "torch-zip" or _holds_pickle(c) or _hides_pickle(c)]
+    holds = [c for c in root.walk() if c.gaps or c.kind == "torch-zip" or any(is_it(c) for is_it in _READ)]
     if not holds:
         yield Coverage(item=root.path, outcome=Outcome.NOT_APPLICABLE, reason=f"{words_of(root.kind)}: holds no pickle")
         return
@@ -114,10 +120,20 @@ def _holds_pickle(content: Content) -> bool:
     )
 
 
+def _is_schema(content: Content) -> bool:
+    """Return whether some content may be the schema of a skops archive."""
+    return content.kind == "json" and content.entry[-1:] == (SCHEMA,)
+
+
 def _hides_pickle(content: Content) -> bool:
-    """Return whether content that is nothing known has a pickle that acts behind other bytes."""
-    data = _beginning(content, min(content.size, _FIRST_BYTES)) if content.kind == "unknown" else None
+    """Return whether content that no loader of models opens as what it is has a pickle that acts behind other bytes."""
+    row = kind_rows()[content.kind]
+    looked = content.kind == "unknown" or row.text or row.reader == "harmless"
+    data = _beginning(content, min(content.size, _FIRST_BYTES)) if looked else None
     return bool(data) and data is not None and hidden(data) is not None
+
+
+_READ = (_holds_pickle, _hides_pickle, _is_schema)
 
 
 class _Reader:
@@ -125,6 +141,7 @@ class _Reader:
 
     def __init__(self, *, by_product: bool, ctx: RunContext) -> None:
         self.by_product, self._ctx, self.gaps = by_product, ctx, list[str]()
+        self._last: tuple[Content, Review | None] | None = None
 
     def content(self, content: Content) -> Iterator[Finding]:
         """Yield what is to be said of one pickle, or of an archive that carries code."""
@@ -132,10 +149,28 @@ class _Reader:
             yield from self._storages(content)
         elif content.kind in _CODE:
             yield _finding(content, "torchscript-code", Severity.MEDIUM, _CODE[content.kind], remediation="publish tensors alone")
+        elif _is_schema(content):
+            yield from self._nodes(content)
         elif _holds_pickle(content):
             yield from self._stream(content)
         elif _hides_pickle(content):
             yield from self._behind(content)
+
+    def _nodes(self, content: Content) -> Iterator[Finding]:
+        """Grade the names of a skops archive."""
+        tree = parse_json(content.read(_LARGEST_SCHEMA) or b"").value
+        if not is_schema(tree):
+            return
+        for name, method in names_in(tree):
+            if method:
+                words = f"takes an attribute of an object under {shown(str(name))} when it is loaded"
+                yield _finding(content, "pickle-built-name", Severity.HIGH, words)
+            elif is_dangerous(name):
+                words = f"asks a skops loader for {shown(str(name))}: this can run code, read or write files, or reach the network"
+                yield _finding(content, "pickle-import", Severity.CRITICAL, words)
+            elif grade(name) == "unknown":
+                words = f"asks a skops loader for {shown(str(name))}, which is in no table of what honest files import"
+                yield _finding(content, "pickle-import-unknown", Severity.MEDIUM, words)
 
     def _storages(self, archive: Content) -> Iterator[Finding]:
         """Compare the storages the pickle of an archive names with the members that hold them."""
@@ -158,7 +193,13 @@ class _Reader:
             yield _finding(archive, "pickle-after-stop", Severity.LOW, words)
 
     def _review(self, content: Content) -> Review | None:
-        """Read a stream as far as its pickles go; None if it is too large or cannot be read."""
+        """Read a stream, once: the pickle of a PyTorch archive is asked for twice, one after the other."""
+        if self._last is None or self._last[0] is not content:
+            self._last = content, self._read(content)
+        return self._last[1]
+
+    def _read(self, content: Content) -> Review | None:
+        """Read a stream as far as its pickles go; None if it cannot be read."""
         size, most = content.size, min(content.size, _FIRST_BYTES)
         wraps = content.entry[-1:] in (("storages",), ("tensors",))
         while True:
@@ -168,9 +209,18 @@ class _Reader:
             said = review(data, limit=self._ctx.limits.pickle_opcodes, by_product=self.by_product, wraps=wraps, size=size)
             if not said.cut or most >= size:
                 return said
-            if most >= _LARGEST_PICKLE:
-                return None
-            most = min(size, most * 16, _LARGEST_PICKLE)
+            if most >= _LARGEST_HELD or size > _LARGEST_HELD:
+                return self._by_pages(content, wraps=wraps)
+            most = min(size, most * 16)
+
+    def _by_pages(self, content: Content, *, wraps: bool) -> Review | None:
+        """Read a stream that is too long to be held."""
+        try:
+            with content.open() as stream:
+                pages = Paged(stream, content.size)
+                return review(pages, limit=self._ctx.limits.pickle_opcodes, by_product=self.by_product, wraps=wraps)
+        except (OSError, SubjectError):
+            return None
 
     def _behind(self, content: Content) -> Iterator[Finding]:
         """Yield what a pickle does that stands behind other bytes."""
@@ -185,7 +235,7 @@ class _Reader:
         """Yield what is to be said of one pickle stream, and of files among its constants."""
         said = self._review(content)
         if said is None:
-            self.gaps.append(f"{content}: a pickle of {content.size:,} bytes is larger than is read, or cannot be")
+            self.gaps.append(f"{content}: a pickle of {content.size:,} bytes cannot be read")
             return
         hit = who_is_hit(_layout(content, said))
         for remark in said.remarks:

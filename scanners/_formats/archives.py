@@ -18,6 +18,7 @@ from scanners._formats.members import Budget, Member, Numbers, Reading, Remark, 
 from scanners._formats.sevenzips import read_7z
 from scanners._formats.tars import read_tar
 from scanners._formats.unpacking import METHODS, Packed, can_go_back, missing, survey, window
+from scanners._formats.zip_parts import parts
 from scanners._formats.zip_records import Directory
 from scanners._formats.zips import read_zip
 
@@ -25,9 +26,11 @@ _SMALL, _KEPT = 8 << 20, 1 << 20
 _COMPRESSED = frozenset(METHODS) - {"deflate"}
 _ZIPS = frozenset({"zip", "torch-zip", "torchscript", "torch-export", "keras"})
 #: Kinds whose members can be read here.
-CONTAINERS = frozenset({"zip", "torch-zip", "tar", "7z", "numpy"}) | _COMPRESSED
+CONTAINERS = frozenset({"zip", "torch-zip", "torch-parts", "tar", "7z", "numpy"}) | _COMPRESSED
 _LARGEST_HEADER = 1 << 20
-_DTYPE = re.compile(r"[<>=|]?([a-zA-Z])(\d{0,9})(\[[^\]]{0,20}\])?\Z")
+_DTYPE = re.compile(r"[<>=|]?([a-zA-Z?])(\d{0,9})(\[[^\]]{0,20}\])?\Z")
+#: Names of numbers and text; of every other spelling numpy may make an array of objects, which is a pickle.
+_PLAIN = re.compile(r"(u?int|float|complex|bool|str|bytes|void)\d{0,3}_?\Z")
 
 
 def read_container(
@@ -58,7 +61,14 @@ def read_container(
         return read_7z(stream, size, limits, budget)
     if kind == "numpy":
         return _array(stream, size)
+    if kind == "torch-parts":
+        spans = tuple(Span(begin, end, "member") for begin, end in parts(stream, size))
+        return Reading(tuple(_part(s.start, s.end) for s in spans), spans=spans)
     return _unpacked(stream, kind, size, limits, budget) if kind in _COMPRESSED else Reading()
+
+
+def _part(begin: int, end: int) -> Member:
+    return Member(f"(archive at {begin})", end - begin, lambda parent, owns: window(parent, begin, end - begin, owns))
 
 
 def _unpacked(stream: BinaryIO, kind: str, size: int, limits: Limits, budget: Budget) -> Reading:
@@ -123,7 +133,9 @@ def _array(stream: BinaryIO, size: int) -> Reading:
         pickle = Member("", left, lambda parent, owns: window(parent, start, left, owns))
         return Reading((pickle,), spans=(*own, Span(start, size, "member")))
     each, shape = _width(header["descr"]), header.get("shape")
-    if each is None or not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape):
+    if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape):
+        return Reading(gaps=("its header gives a shape that cannot be true",), spans=(*own, Span(start, size, "numbers")))
+    if each is None:
         return Reading(spans=(*own, Span(start, size, "numbers")))
     end = start + each * prod(shape)
     if end > size:
@@ -136,10 +148,12 @@ def _array(stream: BinaryIO, size: int) -> Reading:
 def _kinds_of(descr: object) -> str:
     """Return the type letters of an array description, nested fields included."""
     if isinstance(descr, str):
-        return descr.lstrip("<>=|")[:1]
+        known = _DTYPE.match(descr)
+        return known[1] if known else "" if _PLAIN.match(descr) else "O"
     if isinstance(descr, tuple) and len(descr) == 2 and not isinstance(descr[1], str):
         return _kinds_of(descr[0])
-    return "".join(_kinds_of(part) for field in descr for part in field[1:2]) if isinstance(descr, list | tuple) else ""
+    fields = list(descr) if isinstance(descr, list | tuple) else [()]
+    return "".join(_kinds_of(field[1]) if isinstance(field, list | tuple) and len(field) > 1 else "O" for field in fields)
 
 
 def _width(descr: object) -> int | None:

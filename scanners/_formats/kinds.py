@@ -19,6 +19,7 @@ from scanners._formats.kind_table import fits
 from scanners._formats.pickle_names import grade
 from scanners._formats.pickles import walk
 from scanners._formats.tars import header_of
+from scanners._formats.zip_parts import parts
 from scanners._formats.zip_records import Directory, directories
 
 _HEAD = 4096
@@ -26,6 +27,8 @@ _HEAD = 4096
 _LONG_RUN = 256
 #: Bytes read when an argument is longer than the first ones.
 _MORE, _MOST = 1 << 18, 1 << 24
+#: Text that is not UTF-8 is told from numbers only if there is this much of it.
+_SHORTEST_TEXT = 48
 _ZIPS = ("zip", "torch-zip", "torchscript", "torch-export", "keras")
 _MAGIC = (
     (b"GGUF", "gguf"),
@@ -96,6 +99,8 @@ def kind_at(stream: BinaryIO, size: int, name: str) -> Kind:
     """
     stream.seek(0)
     head = stream.read(_HEAD)
+    if head.startswith(_ZIP_HEADS) and name.endswith(".distcp") and parts(stream, size):
+        return Kind("torch-parts")
     listed = directories(stream, size, far=head.startswith(_ZIP_HEADS)) if size >= 22 else []
     found = _kind(head, stream, size, listed)
     also = _second(found, head, stream, size, listed)
@@ -128,7 +133,7 @@ def _kind(head: bytes, stream: BinaryIO, size: int, listed: list[Directory]) -> 
         return "safetensors"
     if _is_native(head):
         return "native"
-    named = _by_magic(head)
+    named = _by_magic(head) or _by_frame(head, size)
     if named is not None:
         return named
     if _is_tar(head):
@@ -152,6 +157,20 @@ def _by_magic(head: bytes) -> str | None:
     if head.startswith(b"RIFF"):
         return "image" if head[8:12] == b"WEBP" else "media"
     return {b"ftyp": "media", b"TFL3": "tflite"}.get(head[4:8])
+
+
+def _by_frame(head: bytes, size: int) -> str | None:
+    """Return the kind of a stream of messages that is known by its first one.
+
+    Source:
+        TensorFlow ``record_writer.cc`` and ``event.proto`` (a length, its checksum, an event that names the version); Arrow
+        columnar format, "Encapsulated message format".
+    """
+    length = int.from_bytes(head[:8], "little")
+    if head[12:13] == b"\x09" and 16 + length <= size and b"brain.Event:" in head[12 : 12 + min(length, 64)]:
+        return "tfevents"
+    wide = int.from_bytes(head[4:8], "little")
+    return "arrow" if head[:4] == b"\xff\xff\xff\xff" and 0 < wide <= size - 8 and wide % 8 == 0 else None
 
 
 def _second(found: str, head: bytes, stream: BinaryIO, size: int, listed: list[Directory]) -> str | None:
@@ -293,11 +312,13 @@ def _packed_kind(head: bytes) -> str | None:
 
 
 def _text_kind(head: bytes, size: int) -> str | None:
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff") and _is_text(head[: len(head) & ~1].decode("utf-16", "replace")):
+        return "text"
     if any(b < 32 and b not in b"\t\n\r\f\x1b\x08" for b in head):
         return _protobuf_kind(head)
     text = head.decode("utf-8", "ignore")
-    if len(text.encode()) < len(head) - 4:
-        return _protobuf_kind(head)
+    if len(text.encode()) < len(head) - 4:  # numbers of any kind have control characters; text of any encoding has none
+        return _protobuf_kind(head) or ("text" if len(head) >= _SHORTEST_TEXT else None)
     start = text.lstrip("\ufeff \t\r\n")
     if start.startswith("#!"):
         return "python" if "python" in start.split("\n", 1)[0] else "shell"
@@ -306,6 +327,12 @@ def _text_kind(head: bytes, size: int) -> str | None:
     if start[:1] in ("{", "[") and (size > len(head) or _parses(text)):
         return "json"
     return "text"
+
+
+def _is_text(text: str) -> bool:
+    """Return whether nearly all characters are such as text has."""
+    odd = sum(c == "\ufffd" or (c < " " and c not in "\t\n\r\f") for c in text)
+    return odd <= 1 and bool(text.strip("\ufeff"))
 
 
 def _parses(text: str) -> bool:

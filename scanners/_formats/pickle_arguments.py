@@ -15,8 +15,10 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from scanners._formats.pickle_bytes import LONGEST, Octets
+
 Read = tuple[object, int]
-Reader = Callable[[bytes, int], Read]
+Reader = Callable[[Octets, int], Read]
 #: Numbers of more bytes are kept as unreadable: nothing that is judged needs them.
 _LONGEST_NUMBER = 64
 _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|[0-7]{1,3}|.)", re.DOTALL)
@@ -37,12 +39,12 @@ class _Unreadable:
 UNREADABLE: Final = _Unreadable()
 
 
-def line(data: bytes, at: int) -> tuple[bytes, int]:
+def line(data: Octets, at: int) -> tuple[bytes, int]:
     """Read up to the next line break."""
     end = data.find(b"\n", at)
     if end < 0:
         raise Cut(len(data) + 1)
-    return data[at:end], end + 1
+    return data[at : min(end, at + LONGEST)], end + 1
 
 
 def text(raw: bytes) -> str:
@@ -55,47 +57,47 @@ def text(raw: bytes) -> str:
 
 def _fixed(layout: str) -> Reader:
     reader = struct.Struct(layout)
-    unpack, size = reader.unpack_from, reader.size
+    unpack, size = reader.unpack, reader.size
 
-    def read(data: bytes, at: int) -> Read:
+    def read(data: Octets, at: int) -> Read:
         if at + size > len(data):
             raise Cut(at + size)
-        return unpack(data, at)[0], at + size
+        return unpack(data[at : at + size])[0], at + size
 
     return read
 
 
 def _counted(layout: str, make: Callable[[bytes], object]) -> Reader:
     reader = struct.Struct(layout)
-    unpack, size = reader.unpack_from, reader.size
+    unpack, size = reader.unpack, reader.size
 
-    def read(data: bytes, at: int) -> Read:
+    def read(data: Octets, at: int) -> Read:
         if at + size > len(data):
             raise Cut(at + size)
-        begin, length = at + size, unpack(data, at)[0]
+        begin, length = at + size, unpack(data[at : at + size])[0]
         end = begin + length
         if length < 0 or end > len(data):
             raise Cut(end)
-        return make(data[begin:end]), end
+        return make(data[begin : min(end, begin + LONGEST)]), end
 
     return read
 
 
 def _line_of(make: Callable[[bytes], object]) -> Reader:
-    def read(data: bytes, at: int) -> Read:
+    def read(data: Octets, at: int) -> Read:
         raw, end = line(data, at)
         return make(raw), end
 
     return read
 
 
-def _names(data: bytes, at: int) -> Read:
+def _names(data: Octets, at: int) -> Read:
     """Read a module and a qualified name; at the very end C takes a line without its break, less one character."""
     module, at = line(data, at)
     end = data.find(b"\n", at)
     if end < 0:
         raise Cut(len(data) + 1)
-    return (text(module), text(data[at:end])), end + 1
+    return (text(module), text(data[at : min(end, at + LONGEST)])), end + 1
 
 
 def _whole(raw: bytes) -> object:
@@ -143,7 +145,7 @@ def _quoted(raw: bytes) -> object:
 
 def _unescaped(match: re.Match[str]) -> str:
     code = match[1]
-    if code[0] == "x":
+    if code[0] == "x" and len(code) > 1:
         return chr(int(code[1:], 16))
     return chr(int(code, 8) & 0xFF) if code[0] in "01234567" else {"n": "\n", "t": "\t", "r": "\r", "\n": ""}.get(code, code)
 

@@ -14,8 +14,9 @@ from collections.abc import Callable
 
 from scanners._formats.pickle_arguments import READERS, Cut, Reader
 from scanners._formats.pickle_arrays import raw_array
-from scanners._formats.pickle_names import grade
-from scanners._formats.pickle_stack import KEPT, NO_FRAME, Stack
+from scanners._formats.pickle_bytes import Octets
+from scanners._formats.pickle_names import ALLOCATING, LARGEST_ALLOCATION, allocation, grade
+from scanners._formats.pickle_stack import KEPT, NO_FRAME, LongText, Stack
 from scanners._formats.pickle_values import (
     UNKNOWN,
     Box,
@@ -35,12 +36,13 @@ from scanners._formats.pickle_values import (
 #: How deep joblib's arrays of objects may hold further ones.
 _NESTING = 8
 _MODULE_PARTS = 4
+_LONGEST_NAMES = 1 << 20
 
 
 class Machine(Stack):
     """Follows one pickle from its first opcode to STOP."""
 
-    def __init__(self, data: bytes, seen: Walk, limit: int, at: int = 0, depth: int = 0) -> None:
+    def __init__(self, data: Octets, seen: Walk, limit: int, at: int = 0, depth: int = 0) -> None:
         super().__init__(data, seen, limit, at, depth)
         self._names: dict[tuple[str, str, bool], Name] = {}
 
@@ -101,7 +103,7 @@ class Machine(Stack):
     def _cut(self, cut: Cut) -> None:
         """Note an argument that goes on after the end; a name that lacks only its line break is imported all the same."""
         if self.code in ("GLOBAL", "INST") and cut.end == len(self.data) + 1:
-            module, found, qualified = self.data[self.offset + 1 :].partition(b"\n")
+            module, found, qualified = self.data[self.offset + 1 : self.offset + _LONGEST_NAMES].partition(b"\n")
             if found and len(qualified) > 1:
                 self._import(self._named(module.decode("utf-8", "replace"), qualified[:-1].decode("utf-8", "replace")))
         self.stop_at(f"the argument of {self.code} goes on after the end", self.offset)
@@ -215,6 +217,7 @@ class Machine(Stack):
         if known is None:
             known = self._names[key] = name_of(module, qualified, self.protocol)
             known.careful = grade(known) in ("careful", "setting", "enum")
+            known.allocates = str(known) in ALLOCATING
         return known
 
     def _import(self, name: Name | None) -> object:
@@ -235,12 +238,18 @@ class Machine(Stack):
         elif callee.careful or not callee.called:
             self._keep(made)
             callee.called = True
+        if isinstance(callee, Name) and callee.allocates and self.seen.vast is None:
+            self.seen.vast = made if (allocation(made) or 0) > LARGEST_ALLOCATION else None
         words = reach_fault(callee, arguments)
         if words:
             self.seen.reach.append((self.offset, words))
         first = arguments[0] if arguments else None
         if isinstance(first, str) and str(callee) == "_codecs.encode":  # how protocol 2 spells bytes
-            self.constant(first.encode("latin-1", "replace"))
+            if isinstance(first, LongText):
+                self.later(first.offset, latin=True)
+                self.stack.append(first.encode("latin-1", "replace"))
+            else:
+                self.constant(first.encode("latin-1", "replace"))
         else:
             self.stack.append(made)
 

@@ -10,8 +10,10 @@ Source:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from math import prod
 from typing import Literal
 
 from scanners._formats.pickle_values import Box, Made, Name, tuple_of
@@ -23,6 +25,13 @@ TORCH_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 #: A bytes or bytearray of more is an attempt to exhaust memory.
 LARGEST_ALLOCATION = 64 * 2**20
 _LONGEST_NAME = 2_000
+_SHAPED = frozenset({"numpy.ndarray", "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"})
+#: Calls whose arguments alone decide how much memory they take: sizes, shapes, ranges, powers of ten.
+ALLOCATING = _SHAPED | frozenset({
+    "array.array", "builtins.bytearray", "builtins.bytes", "builtins.frozenset", "builtins.list", "builtins.set", "builtins.tuple",
+    "collections.Counter", "collections.deque", "fractions.Fraction",
+})  # fmt: skip
+_EXPONENT = re.compile(r"[eE]\+?(\d{1,20})\s*\Z")
 #: Modules and functions of the interpreter, dangerous under whatever module they are reached through.
 _INNER = frozenset({
     "os", "sys", "subprocess", "builtins", "importlib", "ctypes", "socket", "shutil", "runpy", "marshal", "pickle", "pty", "eval",
@@ -30,6 +39,8 @@ _INNER = frozenset({
 })  # fmt: skip
 #: The only text encodings whose result is bytes of the same length, and how protocol 2 spells bytes.
 _LATIN = ("latin1", "latin-1")
+#: Families whose modules a script or the folder it runs in may bring along.
+_OWN = ("__main__", "swift", "unsloth_compiled_cache", "UnslothSFTTrainer", "UnslothDPOTrainer", "UnslothGRPOTrainer", "alignment")
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,7 @@ def _grade(module: str, qualified: str) -> Grade:
         return "dangerous"
     if len(inner) > 1 and not inner[0][:1].isupper():  # through a module or function that the module imported
         return "dangerous"
-    return "family" if parts[0] in rows.families and len(inner) == 1 and inner[0][:1].isupper() else "unknown"
+    return "family" if parts[0] in rows.families and len(inner) == 1 and inner[0].lstrip("_")[:1].isupper() else "unknown"
 
 
 def call_is_fine(call: Made) -> bool:
@@ -114,6 +125,9 @@ def call_is_fine(call: Made) -> bool:
             return 0 < len(given) <= 2 and all(isinstance(v, str) for v in given) and given[-1] in _LATIN
         case "copyreg._reconstructor" | "copyreg.__newobj__" | "copyreg.__newobj_ex__":
             return bool(given) and isinstance(given[0], Name) and grade(given[0]) not in ("careful", "dangerous")
+        case "dill._dill._create_array":  # calls its first argument with its second
+            made = given[0] if given else None
+            return isinstance(made, Name) and made.qualified == "_reconstruct" and grade(made) == "known"
         case "functools.partial":
             state = tuple_of(call.state)
             return bool(given) and _is_class(given[0]) and (len(state) < 4 or _is_class(state[0]))
@@ -129,15 +143,44 @@ def _is_as_saved(call: Made, known: Grade) -> bool:
     """Return whether a trainer's class is made as its pickles make it: settings without arguments, an enumeration of a value."""
     if known == "enum":
         return len(call.arguments) == 1 and isinstance(call.arguments[0], str | int)
-    return known == "setting" and not [v for v in call.arguments if not (isinstance(v, Box) and v.count == 0)]
+    return known == "setting" and _holds_nothing(call)
+
+
+def is_bare(name: Name, calls: list[Made]) -> bool:
+    """Return whether a class of a published package is only made and never called: ``object.__new__`` runs none of its code."""
+    own = name.module.split(".")[0] not in _OWN
+    return own and bool(calls) and all(c.opcode == "NEWOBJ" and _holds_nothing(c) for c in calls)
+
+
+def _holds_nothing(call: Made) -> bool:
+    return not [v for v in call.arguments if not (isinstance(v, Box) and v.count == 0)]
 
 
 def allocation(call: Made) -> int | None:
-    """Return how many bytes a call would allocate out of nothing, or None if it is no such call."""
-    if isinstance(call.callee, Name) and str(call.callee) in ("builtins.bytearray", "builtins.bytes") and len(call.arguments) == 1:
-        size = call.arguments[0]
-        return size if isinstance(size, int) and not isinstance(size, bool) else None
-    return None
+    """Return how many bytes a call of one of ``ALLOCATING`` would allocate out of nothing, or None if it is no such call."""
+    given, name = call.arguments, str(call.callee)
+    if name in _SHAPED:
+        shape = tuple_of(given[1] if len(given) > 1 and name.endswith("_reconstruct") else given[0] if given else None)
+        counts = [n for n in shape if isinstance(n, int)]
+        return 8 * prod(counts) if len(counts) == len(shape) > 0 else None
+    if name == "fractions.Fraction":
+        power = _EXPONENT.search(given[0]) if given and isinstance(given[0], str) else None
+        return int(power[1][:12]) if power else None
+    one = given[0] if len(given) == 1 or (given and name == "array.array") else None
+    many = given[-1] if isinstance(one, str) else one
+    if isinstance(many, Made) and str(many.callee) == "builtins.range":
+        return 8 * _length(many.arguments)
+    sized = name in ("builtins.bytearray", "builtins.bytes") and isinstance(one, int) and not isinstance(one, bool)
+    return one if sized and isinstance(one, int) else None
+
+
+def _length(bounds: tuple[object, ...]) -> int:
+    numbers = [n for n in bounds if isinstance(n, int)]
+    try:
+        made = range(*numbers[:3])
+        return (made.stop - made.start) // made.step
+    except (TypeError, ValueError):
+        return 0
 
 
 def _is_class(value: object) -> bool:

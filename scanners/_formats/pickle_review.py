@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from governance.evidence import Severity
+from scanners._formats.pickle_bytes import LONGEST, Octets
 from scanners._formats.pickle_constants import MAGIC
-from scanners._formats.pickle_names import LARGEST_ALLOCATION, TORCH_MAGIC, Grade, allocation, call_is_fine, grade
+from scanners._formats.pickle_names import TORCH_MAGIC, Grade, allocation, call_is_fine, grade, is_bare
 from scanners._formats.pickle_values import Import, Made, Name, Persistent, Walk, shown
 from scanners._formats.pickles import walk
 
@@ -25,6 +26,8 @@ _TORCH_PICKLES = 5
 _ACTING = 1_000_000
 #: A pickle's first opcode may stand this far into a file that is nothing else; this many places are tried.
 _SEARCHED, _TRIED = 1 << 20, 200
+#: Bytes of constants kept to be looked into.
+_MOST_HELD = 96 << 20
 _BEGINNING = re.compile(rb"\x80[\x02-\x05]")
 _MAGIC = frozenset(bytes([b]) for b in MAGIC)
 _DEEPEST, _LARGEST = 1_000, 1e7
@@ -78,7 +81,7 @@ class Review:
     storages: tuple[tuple[str, int], ...] = ()
 
 
-def review(data: bytes, *, limit: int, by_product: bool, wraps: bool = False, size: int | None = None) -> Review:
+def review(data: Octets, *, limit: int, by_product: bool, wraps: bool = False, size: int | None = None) -> Review:
     """Walk a stream and say what is in it.
 
     Args:
@@ -100,11 +103,29 @@ def review(data: bytes, *, limit: int, by_product: bool, wraps: bool = False, si
         *_ends(seen, whole, legacy=legacy, wraps=wraps),
     ]
     gap = f"{seen.broken} at byte {seen.broken_at:,}" if seen.broken else None
-    inner = tuple((at, c) for at, c in seen.constants if c[:1] in _MAGIC or acts(c))
+    inner, left = _files(seen)
+    gap = gap or (f"{left:,} constants that may be files of their own were not looked into" if left else None)
     needed: dict[str, int] = {}
     for kind, key, count in (s for p in seen.persistent if (s := p.storage) is not None):
         needed[key] = max(needed.get(key, 0), count * _width(kind))
-    return Review(tuple(remarks), gap, inner, seen.cut, legacy, tuple(needed.items()))
+    return Review(tuple(remarks), gap, tuple(inner), seen.cut, legacy, tuple(needed.items()))
+
+
+def _files(seen: Walk) -> tuple[list[tuple[int, bytes]], int]:
+    """Return the constants that are files or pickles that act, as far as they fit, and how many more there are."""
+    found, held, left = list[tuple[int, bytes]](), 0, 0
+    for at, value in seen.constants:
+        constant = value if isinstance(value, bytes) else value()
+        if constant is None or not (constant[:1] in _MAGIC or acts(constant)):
+            cut = constant is not None and len(constant) >= LONGEST and _BEGINNING.match(constant) is not None
+            left += cut  # more than was read could act
+            continue
+        if held + len(constant) > _MOST_HELD:
+            left += 1
+            continue
+        found.append((at, constant))
+        held += len(constant)
+    return found, left
 
 
 def _width(kind: str) -> int:
@@ -119,7 +140,10 @@ def acts(data: bytes, at: int = 0) -> bool:
         data: A tensor's storage, or a constant in a pickle.
         at: Where the pickle would begin.
     """
-    seen = walk(data, limit=_ACTING, most=1, at=at)
+    most = _TORCH_PICKLES if TORCH_MAGIC in data[at : at + 64] else 1
+    seen = walk(data, limit=_ACTING, most=most, at=at)
+    if seen.broken and seen.sound and seen.opcodes > _ACTING:
+        return True  # numbers do not read as so many opcodes: whoever wants to know reads on
     named = [i for i in seen.imports if i.name is None or str(i.name).replace(".", "_").isidentifier()]
     return bool(named) and seen.sound and (seen.pickles > 0 or any(isinstance(c.callee, Name) for c in seen.calls))
 
@@ -160,7 +184,8 @@ def _graded(found: Import, name: Name, calls: list[Made], *, by_product: bool) -
         words = f"{act} when it is loaded: this can run code, read or write files, or reach the network"
         return Remark("pickle-import", Severity.CRITICAL, words, found.offset, found.opcode, _NEVER, called=bool(calls))
     words = f"{act}, {_why(known, name)}"
-    severity = Severity.HIGH if calls and known == "unknown" and _acts_by_name(name) else _severity(known, by_product)
+    inert = by_product or is_bare(name, calls)
+    severity = Severity.HIGH if calls and known == "unknown" and _acts_by_name(name) else _severity(known, inert)
     return Remark("pickle-import-unknown", severity, words, found.offset, found.opcode, called=bool(calls))
 
 
@@ -170,8 +195,8 @@ def _acts_by_name(name: Name) -> bool:
     return not last[:1].isupper() and not _VERBS.isdisjoint(last.lower().split("_"))
 
 
-def _severity(known: Grade, by_product: bool) -> Severity:
-    harmless = known in ("setting", "enum") or (known == "family" and by_product)
+def _severity(known: Grade, inert: bool) -> Severity:
+    harmless = known in ("setting", "enum") or (known == "family" and inert)
     return Severity.LOW if harmless else Severity.MEDIUM
 
 
@@ -223,11 +248,9 @@ def _expansion(seen: Walk, size: int) -> Iterator[Remark]:
         yield Remark(rule, medium, f"grows to {seen.largest:.2g} elements once every reference is followed")
     if seen.memo:
         yield Remark(rule, medium, f"remembers a value under the number {seen.memo:,}: C makes its memo that long")
-    for call in seen.calls:
-        wanted = allocation(call)
-        if wanted is not None and wanted > LARGEST_ALLOCATION:
-            yield Remark(rule, medium, f"allocates {wanted:,} bytes out of nothing", call.offset, call.opcode)
-            return
+    if seen.vast is not None:
+        words = f"allocates {allocation(seen.vast) or 0:,} bytes out of nothing"
+        yield Remark(rule, medium, words, seen.vast.offset, seen.vast.opcode)
 
 
 def _ends(seen: Walk, size: int, *, legacy: bool, wraps: bool) -> Iterator[Remark]:

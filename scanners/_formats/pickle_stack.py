@@ -8,7 +8,11 @@ Source:
 
 from __future__ import annotations
 
-from scanners._formats.pickle_arguments import UNREADABLE
+import pickletools
+from functools import partial
+
+from scanners._formats.pickle_arguments import READERS, UNREADABLE
+from scanners._formats.pickle_bytes import LONG, Octets
 from scanners._formats.pickle_constants import SHORTEST, packed
 from scanners._formats.pickle_values import UNKNOWN, Box, Made, Name, Walk, hand_on
 
@@ -19,12 +23,35 @@ NO_FRAME = 1 << 65
 _PROTOCOL = 5
 #: C keeps the memo as an array: a number far above those in use makes it that long.
 _LARGEST_MEMO = 1 << 24
+#: What stands on the stack for a long constant.
+_BEGINNING = 1 << 12
+_NAMES = {ord(op.code): op.name for op in pickletools.opcodes}
+
+
+class LongText(str):
+    """The beginning of a long text, and where its opcode stands."""
+
+    offset: int
+
+    def __new__(cls, value: str, offset: int) -> LongText:
+        """Return it with its place."""
+        made = super().__new__(cls, value)
+        made.offset = offset
+        return made
+
+
+def _again(data: Octets, offset: int, latin: bool) -> bytes | None:
+    """Return a constant that may be a file of its own, read from the stream once more."""
+    value, _ = READERS[_NAMES[data[offset]]](data, offset + 1)
+    if latin and isinstance(value, str):
+        value = value.encode("latin-1", "replace")
+    return packed(value) if isinstance(value, bytes | str) else None
 
 
 class Stack:
     """What one pickle has on its stack and in its memo."""
 
-    def __init__(self, data: bytes, seen: Walk, limit: int, at: int = 0, depth: int = 0) -> None:
+    def __init__(self, data: Octets, seen: Walk, limit: int, at: int = 0, depth: int = 0) -> None:
         self.data, self.seen, self.limit, self.at, self.depth = data, seen, limit, at, depth
         self.stack: list[object] = []
         self.marks: list[int] = []
@@ -89,7 +116,10 @@ class Stack:
     def constant(self, argument: object) -> None:
         """Push an argument; bytes and text may be a file of their own."""
         if isinstance(argument, (bytes, str)):
-            if len(argument) >= SHORTEST:
+            if len(argument) > LONG:
+                self.later(self.offset)
+                argument = argument[:_BEGINNING] if isinstance(argument, bytes) else LongText(argument[:_BEGINNING], self.offset)
+            elif len(argument) >= SHORTEST:
                 inner = packed(argument)
                 if inner is not None and len(self.seen.constants) < KEPT:
                     self.seen.constants.append((self.offset, inner))
@@ -98,6 +128,13 @@ class Stack:
         elif argument is UNREADABLE:
             self.fault(f"the argument of {self.code} cannot be read")
         self.stack.append(argument)
+
+    def later(self, offset: int, *, latin: bool = False) -> None:
+        """Note a long constant, to be read again when it is looked at."""
+        if len(self.seen.constants) < KEPT:
+            self.seen.constants.append((offset, partial(_again, self.data, offset, latin)))
+        else:
+            self.stop_at(f"more than {KEPT:,} constants may be files of their own; the rest was not read", offset)
 
     def number(self, argument: object) -> None:
         """Push a number."""

@@ -10,6 +10,7 @@ Source:
 from __future__ import annotations
 
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -39,6 +40,7 @@ class Name:
         called: Whether something calls it.
         handed: Whether it is put into a container, an argument or a state, where others may call it.
         careful: Whether each of its calls is to be looked at.
+        allocates: Whether its arguments decide how much memory a call takes.
     """
 
     module: str
@@ -47,6 +49,7 @@ class Name:
     called: bool = False
     handed: bool = False
     careful: bool = False
+    allocates: bool = False
 
     def __str__(self) -> str:
         return f"{self.module}.{self.qualified}"
@@ -140,7 +143,7 @@ class Walk:
         imports: In order.
         calls: In order; ``NEWOBJ`` and ``OBJ`` count, as they run a class's code. Of a name that needs no care, the first.
         planted: Offset, opcode and words for state set on a class or function, or state that replaces how an object is made.
-        constants: Offset and value of byte constants long enough to be a file themselves.
+        constants: Offset and value of byte constants long enough to be a file themselves; a long one is read when it is called.
         persistent: Persistent ids: torch's storages, or something only a loader of its own would understand.
         reach: Offset and words for tensors that reach outside their storage.
         extensions: Offsets of EXT opcodes, whose names come from a registry nobody sees here.
@@ -156,12 +159,13 @@ class Walk:
         sound_opcodes: How many until the first fault; None if there was none.
         deepest: Levels of nesting.
         largest: Elements of the largest value once every reference is followed.
+        vast: The first call that allocates more than any honest one.
     """
 
     imports: list[Import] = field(default_factory=list)
     calls: list[Made] = field(default_factory=list)
     planted: list[tuple[int, str, str]] = field(default_factory=list)
-    constants: list[tuple[int, bytes]] = field(default_factory=list)
+    constants: list[tuple[int, bytes | Callable[[], bytes | None]]] = field(default_factory=list)
     persistent: list[Persistent] = field(default_factory=list)
     reach: list[tuple[int, str]] = field(default_factory=list)
     extensions: list[int] = field(default_factory=list)
@@ -177,6 +181,7 @@ class Walk:
     sound_opcodes: int | None = None
     deepest: int = 0
     largest: float = 0.0
+    vast: Made | None = None
 
     @property
     def pickles(self) -> int:

@@ -9,6 +9,7 @@ Source:
 
 from __future__ import annotations
 
+from scanners._formats.pickle_bytes import Octets
 from scanners._formats.pickle_machine import Machine
 from scanners._formats.pickle_values import Walk
 
@@ -16,7 +17,7 @@ from scanners._formats.pickle_values import Walk
 _RESUMED = 8
 
 
-def walk(data: bytes, *, limit: int, most: int = 1 << 30, at: int = 0) -> Walk:
+def walk(data: Octets, *, limit: int, most: int = 1 << 30, at: int = 0) -> Walk:
     """Walk every pickle from a place in a byte string.
 
     Bytes after a complete pickle are walked as a further one; if that one breaks before it imported anything, it was none:
@@ -65,4 +66,5 @@ def _add(seen: Walk, more: Walk) -> None:
     seen.broken, seen.broken_at, seen.opcodes = more.broken, more.broken_at, more.opcodes
     seen.deepest, seen.largest = max(seen.deepest, more.deepest), max(seen.largest, more.largest)
     seen.wanted = more.wanted
+    seen.vast = seen.vast or more.vast
     seen.memo, seen.cut = max(seen.memo, more.memo), seen.cut or more.cut

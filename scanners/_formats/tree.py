@@ -203,7 +203,12 @@ def _grown(seed: Content, stream: BinaryIO, limits: Limits, budget: Budget, name
     """Return content with its kind and everything in it, read from a stream that is open already."""
     found = kind_at(stream, seed.size, seed.name if name is None else name)
     made = replace(seed, kind=found.id, also=found.also, fits_name=found.fits_name)
-    parts = [_opened(made, kind, stream, limits, budget, found) for kind in made.kinds if kind in CONTAINER_KINDS]
+    parts = list[Content]()
+    for kind in made.kinds:
+        if kind == made.also and parts and _lies_inside(parts[0], found):
+            made = replace(made, also=None)
+        elif kind in CONTAINER_KINDS:
+            parts.append(_opened(made, kind, stream, limits, budget, found))
     if made.kind == "safetensors":
         parts.append(_tensors(made, stream, limits, budget))
     closed = (f"{words_of(made.kind)} cannot be opened here",) if made.kind == "rar" else ()
@@ -214,6 +219,16 @@ def _grown(seed: Content, stream: BinaryIO, limits: Limits, budget: Budget, name
         children=tuple(c for part in parts for c in part.children),
         spans=parts[-1].spans if parts else (),
     )
+
+
+def _lies_inside(outer: Content, found: Kind) -> bool:
+    """Return whether every directory of a zip found in a file is that of one stored inside a member, which is read as such."""
+    zips = any(k in CONTAINER_KINDS and k not in ("tar", "7z", "numpy") for c in outer.children for k in c.kinds)
+    return zips and bool(found.directories) and all(
+        any(s.role == "member" and s.start <= min((e.at for e in d.entries), default=d.begin) and d.finish <= s.end
+            for s in outer.spans)
+        for d in found.directories or ()
+    )  # fmt: skip
 
 
 def _opened(outer: Content, kind: str, stream: BinaryIO, limits: Limits, budget: Budget, found: Kind) -> Content:
