@@ -53,7 +53,14 @@ DECODERS = frozenset(
     ]
 )
 _OPEN = ("getattr", "builtins.getattr", "object.__getattribute__", "operator.attrgetter", "inspect.getattr_static", "hasattr")
-_IMPORTS = ("importlib.import_module", "__import__", "builtins.__import__", "importlib.__import__", "pkgutil.resolve_name")
+_IMPORTS = (
+    "importlib.import_module",
+    "__import__",
+    "builtins.__import__",
+    "importlib.__import__",
+    "pkgutil.resolve_name",
+    "pydoc.locate",
+)
 _SPACES = ("globals", "locals", "vars")
 
 

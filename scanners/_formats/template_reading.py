@@ -23,7 +23,7 @@ from scanners._formats.template_values import (
     is_number,
     items_of,
 )  # fmt: skip
-from scanners._formats.template_words import compared, gives_role, Grade, writes_prose
+from scanners._formats.template_words import Grade, compared, gives_role, writes_prose
 
 _TABLE: dict[str, str] = table("templates")
 _LEAKY, _LOOP, _INTERNALS, _GLOBALS, _COMPARING = (
