@@ -120,8 +120,7 @@ def tokenizer_of(document: object) -> Tokenizer:
     remarks += odd
     added, odd = _added(document.get("added_tokens"))
     remarks += odd
-    rows = (m for m in _list(model.get("merges")) if isinstance(m, str | list))
-    merges = tuple(m if isinstance(m, str) else " ".join(map(str, m)) for m in rows)
+    merges = tuple(map(_merge, _list(model.get("merges"))))
     parts: dict[str, object] = {part: document.get(part) for part in PARTS}
     unknown = model.get("unk_token")
     named = {"unk_token": unknown} if isinstance(unknown, str) else {}
@@ -132,6 +131,16 @@ def tokenizer_of(document: object) -> Tokenizer:
     remarks += cuts(document.get("truncation"), document.get("padding"), made.special)
     remarks += [*collisions(ids, added), *confusables(added)]
     return Tokenizer(ids, merges, added, parts, named, tuple(remarks))
+
+
+def _merge(row: object) -> str:
+    """Return a merge as one text, in both of its spellings."""
+    if isinstance(row, str):
+        return row
+    try:
+        return " ".join(row)  # type: ignore[arg-type]
+    except TypeError:
+        return str(row)
 
 
 def _list(value: object) -> list[object]:
@@ -152,7 +161,8 @@ def _vocabulary(vocab: object) -> tuple[dict[str, int], list[Remark]]:
     if isinstance(vocab, _Twice):
         shown = ", ".join(repr(k[:40]) for k in vocab.keys_twice[:3])
         remarks.append(Remark(COLLISION, Severity.HIGH, f"the vocabulary gives {shown} two ids"))
-    ids = {t: i for t, i in vocab.items() if isinstance(i, int) and not isinstance(i, bool) and 0 <= i < _MOST_ID}
+    plain = set(map(type, vocab.values())) <= {int} and (not vocab or (min(vocab.values()) >= 0 and max(vocab.values()) < _MOST_ID))
+    ids = vocab if plain else {t: i for t, i in vocab.items() if type(i) is int and 0 <= i < _MOST_ID}
     if len(ids) < len(vocab):
         bad = next(t for t in vocab if t not in ids)
         words = f"the id {str(vocab[bad])[:40]} of {bad[:40]!r} is no place in a table"
