@@ -219,8 +219,7 @@ def _field(content: Content, path: Path, value: object, apart: bool, whose: Lite
 
 def _acted(content: Content, path: Path, hit: Hit, apart: bool, whose: Literal["adapter", "base"]) -> Finding:
     row = hit.row
-    quiet = row.rule == "config-trust" or "kernels-community/" in hit.words
-    severity = Severity.LOW if apart and quiet else hit.severity
+    severity = Severity.LOW if apart and row.rule == "config-trust" else hit.severity
     verb = {
         "config-import": "makes the loader import or run what it names",
         "config-load": "makes the loader open or fetch something else",

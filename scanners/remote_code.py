@@ -260,7 +260,7 @@ def _notebook(content: Content, data: bytes, whose: Whose, *, named: bool) -> It
     more = f"; outputs of {book.scripted} cells hold scripts, which run where it is shown" if book.scripted else ""
     yield _said(_SHIPPED, content, whose, f"a notebook comes with the model; no loader needs it{more}", "leave it out")
     if book.sending:
-        yield _said(_DANGEROUS, content, whose, f"outputs of {book.sending} cells hold scripts that send what the page knows elsewhere",
+        yield _said(_DANGEROUS, content, whose, f"outputs of {book.sending} cells hold scripts that send the page's own data away",
                     "do not open it as trusted; clear its outputs")  # fmt: skip
     acts = read_script(book.shell, "shell") if book.shell else ()
     yield from _script(content, acts, whose, quiet=True)

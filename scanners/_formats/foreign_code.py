@@ -1,4 +1,4 @@
-"""Code of other languages, and documents whose commands an editor, a builder or a desktop runs: which they are, and what acts in them.
+"""Code of other languages, and documents whose commands an editor, a builder or a desktop runs: which, and what acts in them.
 
 Read by ``scanners.remote_code``. Every pattern is matched against one bounded line and cannot backtrack far.
 
@@ -67,6 +67,8 @@ _DOCUMENT = re.compile(
     r"(?:\A|/)(?:\.vscode/(?:tasks|launch|settings)\.json|(?:\.devcontainer/(?:[^/]{1,80}/)?|\.)?devcontainer\.json|"
     r"(?:docker-)?compose[\w.-]{0,40}\.ya?ml|\.github/(?:workflows|actions)/[^\n]{1,200}|\.gitlab-ci\.yml|\.circleci/config\.yml|"
     r"azure-pipelines\.yml|\.travis\.yml|\.pre-commit-(?:config|hooks)\.yaml|jenkinsfile|cog\.yaml|\.gitpod\.yml|\.replit|"
+    r"(?:\.|claude_desktop_)?(?:mcp|mcp_config|config)\.mcp\.json|\.?mcp(?:_config|_servers)?\.json|claude_desktop_config\.json|"
+    r"\.(?:claude|cursor|gemini|codex|continue|windsurf|zed|kiro)/[^\n]{1,120}\.(?:json|toml|ya?ml)|"
     r"\.git/(?:hooks/[^/]{1,100}|config)|\.githooks/[^/]{1,100}|\.husky/[^/]{1,100}|\.gitconfig|\.gitmodules|\.envrc|"
     r"[^/]{1,200}\.(?:desktop|service|timer|plist|code-workspace)|\.idea/[^\n]{1,200}\.xml|\.cargo/config(?:\.toml)?|tox\.ini|"
     r"\.bash(?:rc|_profile|_login|_logout)|\.z(?:shrc|shenv|profile|login)|\.profile|\.pythonrc|\.vimrc|\.exrc|\.inputrc|\.curlrc)\Z",

@@ -119,7 +119,7 @@ class Names:
     def _member(self, owner: str, attr: str) -> str:
         if not owner:
             return ""
-        if owner in ("__builtins__", "builtins"):
+        if attr != "__dict__" and owner in ("__builtins__", "builtins"):
             return attr
         return owner if attr in ("__dict__", "__call__", "__func__", "__wrapped__", "func") else f"{owner}.{attr}"
 

@@ -1,10 +1,10 @@
-"""Calls that look dangerous by their name and are not by what they are given: a known tool, a place that only gives data, a setting.
+"""Calls that look dangerous by their name and are not by what they are given: a known tool, a place of data, a setting.
 
 Read by ``python_source``. Only constants in the call itself count; whatever is worked out at run time stays what its name says.
 
 Source:
-    Python library reference, ``subprocess``, ``os.environ``, ``urllib.request``; what training and inference scripts start and fetch
-    (from knowledge of them).
+    Python library reference, ``subprocess``, ``os.environ``, ``urllib.request``; what training and inference scripts
+    start and fetch (from knowledge of them).
 """
 
 from __future__ import annotations
@@ -57,6 +57,13 @@ _PLACES = re.compile(
     r"githubusercontent\.com|github\.com|unsplash\.com|googleapis\.com|kaggle\.com|zenodo\.org|arxiv\.org|modelscope\.cn)/"
     r"|http://images\.cocodataset\.org/|https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::\d{1,5})?(?:/|\Z)"
 )
+#: Proxies of a person's own machine or network, and mirrors that many name.
+_NEAR = re.compile(
+    r"\w+://(?:[^@/]{0,60}@)?(?:localhost|127\.|10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|\[::1\]|hf-mirror\.com|[\w.-]{0,60}modelscope\.cn|"
+    r"api\.(?:openai|anthropic|deepseek|together|groq|mistral)\.\w{2,3}|[\w-]{0,60}(?::\d+)?/?\Z)",
+    re.IGNORECASE,
+)
+_ADDRESSES = re.compile(r"(?:PROXY|ENDPOINT|BASE_URL|INDEX_URL|HUB_URL)\Z", re.IGNORECASE)
 #: Settings of the environment that change what is loaded, from where, or with whose certificate.
 _ACTS = re.compile(
     r"LD_|DYLD_|PATH\Z|PYTHON(?:PATH|STARTUP|HOME|INSPECT|BREAKPOINT|USERBASE)|.*PROXY\Z|.*(?:INDEX_URL|ENDPOINT|BASE_URL)\Z|"
@@ -89,6 +96,26 @@ def tamed(node: ast.Call, name: str, names: Names, grade: Grade, what: str) -> t
     ):
         return "ordinary", ""
     return grade, what
+
+
+def leads_astray(key: str, value: str) -> str:
+    """Return what setting a name of the environment to a constant does to later connections and programs; empty if nothing.
+
+    Args:
+        key: The name.
+        value: The constant; empty if it is none, or worked out at run time.
+    """
+    if (
+        _ADDRESSES.search(key)
+        and value.lower().startswith(("http", "socks"))
+        and not (_PLACES.match(value + "/") or _NEAR.match(value))
+    ):
+        return f"sends later connections by way of {value[:60]!a}"
+    if key.upper() in ("LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "PYTHONSTARTUP", "BASH_ENV") and value:
+        return f"loads {value[:60]!a} into later programs"
+    if key.upper() in ("PYTHONHTTPSVERIFY", "GIT_SSL_NO_VERIFY", "NODE_TLS_REJECT_UNAUTHORIZED") and value:
+        return "switches the check of certificates"
+    return ""
 
 
 def _is_tool(node: ast.Call, first: ast.expr) -> bool:

@@ -34,7 +34,7 @@ _INTERPRETER = (
 _PIPED = re.compile(rf"\|\s{{0,8}}{_INTERPRETER}", re.IGNORECASE)
 _DECODE = re.compile(
     r"\bbase64\s+(?:-d|-D|--decode)|\bxxd\s+-r|\bopenssl\s+(?:enc\s+)?\S{0,20}\s?-d\b|\bgunzip\b|\bzcat\b|"
-    r"\btr\s+['\"]?[A-Za-z]-[A-Za-z]"
+    r"\btr\s+['\"]?[A-Za-z]-[A-Za-z]|\b(?:printf|echo)\b.{0,40}\\(?:x[0-9a-fA-F]{2}|0?[0-7]{3})"
 )
 _SUBSTITUTED = re.compile(
     rf"(?:\beval\b|\bsource\b|(?:^|\s)\.\s|\b{_INTERPRETER}\s{{1,8}}-\w{{0,8}}c\b|\bexec\b).{{0,40}}"
@@ -52,6 +52,8 @@ _BACKDOOR = re.compile(
     r"\bauthorized_keys\b|>>?\s{0,8}\S{0,60}\.(?:bashrc|bash_profile|profile|zshrc)\b|"
     r"/etc/(?:cron|ld\.so\.preload|sudoers|systemd)|\bcrontab\s+(?!-l)|\bLD_PRELOAD=|"
     r"\brm\s+-\w{0,8}[rR]\w{0,8}\s+(?:--no-preserve-root\s+)?[/~](?:\s|\*|$)|"
+    r"\bdd\b.{0,80}\bof=/dev/(?:sd|nvme|hd|vd|mem)|\bmkfs\.?\w*\s|:\(\)\s{0,4}\{|\bNet\.(?:Sockets\.TcpClient|WebSockets)|>\s{0,4}/dev/sd|"
+    r"\bexec\s+\d<>|\bhistory\s+-c\b|\bchattr\s+\+i\b|\bsetenforce\s+0\b|"
     r"\bschtasks\b.{0,60}/create|\breg\s+add\b.{0,120}\\run\b",
     re.IGNORECASE,
 )
@@ -64,21 +66,33 @@ _SETS = re.compile(
     r"complete|conda))|conda\s|cd\s|set\s|umask\s|ulimit\s|eval\s[^\n]{0,20}\b(?:hook|init|completion|shellenv)\b)",
     re.IGNORECASE,
 )
-_PAGE = re.compile(r"\s{0,8}[\"']?(?:home-?page|repository|documentation|docs|url|changelog|source|issues|tracker|bug[\w ]{0,12}|project_urls|"
-                   r"license|readme)[\"']?\s{0,4}=", re.IGNORECASE)  # fmt: skip
+_PAGE = re.compile(r"\s{0,8}[\"']?(?:home-?page|repository|documentation|docs|url|changelog|source|issues|tracker|"
+                   r"bug[\w ]{0,12}|project_urls|license|readme)[\"']?\s{0,4}=", re.IGNORECASE)  # fmt: skip
 _SETTING = re.compile(
     r"\s{0,20}(?:-\s{0,4})?[\"']?((?:extra[-_])?index[-_]url|index|find[-_]links|trusted[-_]host|registry|[@\w./-]{0,60}:?registry|channels?|"
     r"default_channels|channel_alias|npmRegistryServer|url)[\"']?\s{0,4}[=:]\s{0,4}(\S[^\n]{0,400})",
     re.IGNORECASE,
 )
 _STOLEN = re.compile(
-    r"\$\(?\s{0,8}(?:env|printenv)\b|`(?:env|printenv)`|\.ssh/|\.aws/|\.netrc|/etc/(?:passwd|shadow)|"
+    r"\$\(?\s{0,8}(?:env|printenv)\b|(?:^|[|;&])\s{0,8}(?:env|printenv|set)\s{0,8}\||huggingface/(?:stored_)?token|\.kube/config|\.docker/config|"
+    r"gcloud/|\.(?:bash|zsh)_history|\bid_(?:rsa|ed25519|ecdsa)\b|\.git-credentials|`(?:env|printenv)`|\.ssh/|\.aws/|\.netrc|/etc/(?:passwd|shadow)|"
     r"\$\{?(?:HF_TOKEN|AWS_SECRET|OPENAI_API_KEY|WANDB_API_KEY)"
+)
+#: An address that goes into an interpreter, whatever fetches it.
+_ADDRESSED = re.compile(rf"https?://[^|]{{1,400}}\|\s{{0,8}}{_INTERPRETER}", re.IGNORECASE)
+_PROGRAM = re.compile(
+    r"\b(?:python[\d.]{0,6}|perl|ruby|node|php)\s{1,8}-[\w]{0,4}[cer]\b.{0,400}(?:\bexec\b\W|\beval\b\W|os\.system|subprocess|__import__|\bsocket\b|"
+    r"urlopen|urlretrieve|b64decode|fsockopen|child_process|pty\.spawn)",
+    re.IGNORECASE,
+)
+#: Services a token is meant for.
+_OWN_API = re.compile(
+    r"https://(?:[\w-]{1,60}\.)?(?:huggingface\.co|hf\.co|wandb\.ai|openai\.com|github\.com|anthropic\.com)/", re.IGNORECASE
 )
 _KEPT = re.compile(r"(?:-o|-O|--output(?:-document)?|-OutFile|>)[\s=]{0,8}[\"']?([\w./~$\\:{}-]{1,200})")
 _RAN = re.compile(
     rf"(?:^|[;&|]\s{{0,8}}|\bsudo\s{{1,8}})(?:(?:{_INTERPRETER}|source|\.)\s{{1,8}}|chmod\s{{1,8}}\S{{1,20}}\s{{1,8}}|"
-    r"start\s{1,8}|\./)?[\"']?([\w./~$\\:{}-]{1,200})",
+    r"start\s{1,8}|Start-Process\s{1,8}(?:-FilePath\s{1,8})?|\./)?[\"']?([\w./~$\\:{}-]{1,200})",
     re.IGNORECASE,
 )
 _PIP = re.compile(
@@ -199,15 +213,17 @@ def _commands(lines: list[str], *, built: bool = False) -> Iterator[Act]:
         line = raw.strip()
         if not line or line.startswith(("#", "REM ", "rem ", "::", "//")):
             continue
-        fetch = _FETCH.search(line)
+        fetch = _FETCH.search(line) or _ADDRESSED.search(line)
         shown = f"{line[:90]!a}"
-        if _SUBSTITUTED.search(line) or (fetch and (_PIPED.search(line, fetch.start()) or _POWERSHELL.search(line))):
+        if _PROGRAM.search(line):
+            yield Act(at, Severity.HIGH, f"gives an interpreter a program that runs text, fetches or connects: {shown}")
+        elif _SUBSTITUTED.search(line) or (fetch and (_PIPED.search(line, fetch.start()) or _POWERSHELL.search(line))):
             yield Act(at, Severity.LOW if _vouched(line) else Severity.HIGH, f"fetches and runs in one line: {shown}")
         elif _DECODE.search(line) and _PIPED.search(line):
             yield Act(at, Severity.HIGH, f"decodes and runs in one line: {shown}")
         elif _POWERSHELL.search(line) or (_BACKDOOR.search(line) and not _tame(line, built=built)):
             yield Act(at, Severity.HIGH, f"runs hidden text, or leaves something behind: {shown}")
-        elif fetch and _STOLEN.search(line):
+        elif fetch and _STOLEN.search(line) and not _OWN_API.search(line):
             yield Act(at, Severity.HIGH, f"sends secrets of the machine away: {shown}")
         if fetch:
             kept.update({_leaf(m[1]): at for m in _KEPT.finditer(line)})

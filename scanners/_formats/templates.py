@@ -28,6 +28,8 @@ Kind = Literal["escape", "unknown", "content", "hidden", "cost"]
 
 #: Honest templates have up to 50,000 characters; the parser takes seconds for the rest.
 _LIMIT = 150_000
+#: No text or list of a prompt is filled up to this.
+_WIDE = 1_000_000
 _TABLE: dict[str, str] = table("templates")
 _FILTERS, _TESTS, _METHODS, _GLOBALS, _LEAKY, _INTERNALS, _ROLES = (
     frozenset(_TABLE[key].split()) for key in ("filters", "tests", "methods", "globals", "leaky", "internals", "roles")
@@ -133,6 +135,10 @@ def _names(tree: nodes.Template) -> Iterator[Remark]:
                 yield Remark(kind="unknown", what=f"method {attr[:60]!r}", line=node.lineno)
             case nodes.Call(node=nodes.Getitem() | nodes.Filter() | nodes.Call()):
                 yield Remark(kind="unknown", what="a call of something looked up", line=node.lineno)
+            case nodes.Filter(
+                name="center" | "indent" | "wordwrap" | "batch" | "slice", args=[nodes.Const(value=int(size)), *_]
+            ) if size > _WIDE:
+                yield Remark(kind="cost", what=f"a filter that makes {size:,} of something", line=node.lineno)
             case nodes.Pow():
                 yield Remark(kind="cost", what="raises a number to a power", line=node.lineno)
             case nodes.Dict() if _is_tool(node):

@@ -24,7 +24,7 @@ from scanners._formats.carried_files import HEAD, carried_file
 #: Text is looked at in full up to here; more of it is no metadata.
 LONGEST = 4 << 20
 #: What a credential is called here; a reader of credentials says more.
-TOKEN = "what looks like an access token"
+TOKEN = "what looks like an access token"  # noqa: S105 - words, no credential
 _NESTED = 4
 _LONGEST_NAME = 2_000
 _SHELLS = r"(?:(?:ba|z|da|k|c|a|fi)?sh|python[\d.]*|perl|ruby|node|php|osascript|powershell|pwsh|iex|cmd)(?:\.exe)?"

@@ -62,7 +62,7 @@ def is_word(token: str) -> bool:
 
 
 def says(token: str) -> str:
-    """Return what a token says that no token needs to say: an address, an order, a command, a sentence; empty if it is a plain one."""
+    """Return what a token says that no token needs to say: an address, an order, a command, a sentence; or nothing."""
     if len(token) < 8 or token.isalnum():
         return ""
     if found := _ADDRESS.search(token):
