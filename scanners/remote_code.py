@@ -15,7 +15,8 @@ from scanners._formats.kind_table import words_of
 from scanners._formats.names import shown
 from scanners._formats.notebooks import read_notebook
 from scanners._formats.python_source import Sink, Source, review
-from scanners._formats.scripts import Act, read_script, script_kind
+from scanners._formats.script_acts import Act
+from scanners._formats.scripts import read_script, script_kind
 from scanners._formats.tree import Content, contents
 
 Whose = Literal["adapter", "base"]

@@ -312,7 +312,8 @@ def _patched(node: ast.Assign, names: Names, now: bool) -> Iterator[Sink]:
             if name in sinks()[0] or name in _CHECKS:
                 yield Sink(name=name, grade="effect", what="puts something else in place of", line=node.lineno, on_import=now)
         elif isinstance(target, ast.Subscript) and names.qualified(target.value) == "os.environ":
-            if why := leads_astray(names.text(target.slice), names.text(node.value)):
+            why = leads_astray(names.text(target.slice), names.text(node.value))
+            if why:
                 yield Sink(name="os.environ", grade="effect", what=why, line=node.lineno, on_import=now)
 
 

@@ -191,7 +191,7 @@ def _setting(line: str, at: int) -> Iterator[Act]:
 
 
 def _tame(line: str, *, built: bool) -> bool:
-    """Return whether a line that leaves something in a login script only sets a name or a path, or does so in an image of its own."""
+    """Return whether what a line leaves in a login script is a name or a path, or lies in an image of its own."""
     kept = _PROFILE.search(line)
     if kept is None or _BACKDOOR.search(_PROFILE.sub(" ", line)):
         return False
