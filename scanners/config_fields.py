@@ -8,7 +8,7 @@ from typing import Literal
 from governance.context import RunContext
 from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition, FileEntry
-from scanners._formats.config_values import Hit, acts, is_document, is_recipe, looks_acting, matching
+from scanners._formats.config_values import Hit, acts, is_apart, is_certain, is_document, looks_acting, matching, names_sink
 from scanners._formats.configurations import Configuration, Pairs, Path, fields, read_configuration
 from scanners._formats.kind_table import words_of
 from scanners._formats.names import shown
@@ -156,7 +156,7 @@ def _is_wide(content: Content) -> bool:
 
 
 def _document(content: Content, found: Configuration, names: set[str], whose: Literal["adapter", "base"]) -> Iterator[Finding]:
-    recipe = is_recipe(found.value)
+    apart = is_apart(found.form, content.name)
     if found.unreadable:
         needed = _is_needed(content, names)
         lines = found.unreadable.startswith("it is one document for each line")
@@ -178,7 +178,7 @@ def _document(content: Content, found: Configuration, names: set[str], whose: Li
     for path, value in fields(found.value):
         if any(key in _PROSE for key in path):
             continue
-        for finding in _field(content, path, value, recipe, whose):
+        for finding in _field(content, path, value, apart, whose):
             mark = (finding.rule, finding.message)
             unlisted += finding.rule == "config-field-unlisted"
             if mark not in seen and (unlisted <= _MOST_UNLISTED or finding.severity is not Severity.LOW):
@@ -186,38 +186,44 @@ def _document(content: Content, found: Configuration, names: set[str], whose: Li
                 yield finding
 
 
-def _field(content: Content, path: Path, value: object, recipe: bool, whose: Literal["adapter", "base"]) -> Iterator[Finding]:
+def _field(content: Content, path: Path, value: object, apart: bool, whose: Literal["adapter", "base"]) -> Iterator[Finding]:
     listed = False
     for row in matching(path, content.name):
         listed = True
         hit = acts(row, value, content.name)
         if hit is not None:
-            yield _acted(content, path, hit, recipe, whose)
+            yield _acted(content, path, hit, apart, whose)
             break
     key, where = path[-1], ".".join(path)
-    ceiling = table("config_fields")["ceilings"].get(key)
+    ceiling = table("config_fields")["ceilings"].get(next((k for k in reversed(path) if not k.isdigit()), key))
     if ceiling is not None and isinstance(value, int | float) and not isinstance(value, bool) and value > ceiling:
-        quiet = content.name == "tokenizer_config.json" or recipe
+        quiet = content.name == "tokenizer_config.json" or apart
         yield _finding("config-resource", Severity.LOW if quiet else Severity.MEDIUM, content, where,
                        f"{_shown(key)} is {value:g}, more than any model needs: memory or time for it may run out",
                        "set a bound of your own before loading", whose)  # fmt: skip
     yield from _patterns(content, path, value, whose)
     known = listed or key == "base_model_name_or_path" or key in table("config_fields")["patterns"]
-    if isinstance(value, str) and not known:
+    sink = "" if listed else names_sink(value)
+    if sink:
+        yield _finding("config-field-unlisted", Severity.MEDIUM, content, where,
+                       f"{_shown(key)} names {sink[:80]!a}, which runs code or starts processes for whoever calls what it is told",
+                       "no setting of a model is a function of this kind", whose)  # fmt: skip
+    elif isinstance(value, str) and not known:
         look = looks_acting(key if not key.isdigit() else path[-2] if len(path) > 1 else key, value)
         if look is not None:
-            yield _finding("config-field-unlisted", look[0] if is_document(content.name) else Severity.LOW, content, where,
+            severity = look[0] if is_document(content.name) or (apart and is_certain(value)) else Severity.LOW
+            yield _finding("config-field-unlisted", severity, content, where,
                            f"{_shown(key)} holds {look[1]}, {value[:100]!a}, and no known loader's list has this field",
                            "ask what reads it", whose)  # fmt: skip
 
 
-def _acted(content: Content, path: Path, hit: Hit, recipe: bool, whose: Literal["adapter", "base"]) -> Finding:
+def _acted(content: Content, path: Path, hit: Hit, apart: bool, whose: Literal["adapter", "base"]) -> Finding:
     row = hit.row
-    severity = Severity.LOW if recipe and row.rule == "config-trust" else hit.severity
+    severity = Severity.LOW if apart and row.rule == "config-trust" else hit.severity
     verb = {
         "config-import": "makes the loader import or run what it names",
         "config-load": "makes the loader open or fetch something else",
-        "config-trust": "grants itself trust" + (", in a training recipe that no loader reads" if recipe else ""),
+        "config-trust": "grants itself trust" + (", in a document that no known loader opens" if apart else ""),
     }
     finding = _finding(
         row.rule, severity, content, ".".join(path),

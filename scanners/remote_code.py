@@ -15,7 +15,8 @@ from scanners._formats.kind_table import words_of
 from scanners._formats.names import shown
 from scanners._formats.notebooks import read_notebook
 from scanners._formats.python_source import Sink, Source, review
-from scanners._formats.scripts import Act, read_script, script_kind
+from scanners._formats.script_acts import Act
+from scanners._formats.scripts import read_script, script_kind
 from scanners._formats.tree import Content, contents
 
 Whose = Literal["adapter", "base"]
@@ -46,7 +47,7 @@ _INSTALL = Rule(
     references=("CWE-494", "AML.T0011.001", "AML.T0010.001"),
 )
 _LARGEST = 4 << 20
-_READ = ("json", "text", "python", "shell", "unknown")
+_READ = ("json", "text", "python", "shell", "html", "unknown")
 _PROSE = (".md", ".rst", ".json", ".jsonl", ".csv", ".tsv", ".yaml", ".yml", ".toml", ".jinja", ".html", ".xml", ".log")
 _PYTHON = re.compile(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|exec\(|__import__\()", re.MULTILINE)
 #: Modules the interpreter imports at every start, if they lie where it looks.
@@ -114,6 +115,8 @@ def _root(root: Content, whose: Whose, mark: str, referred: set[str], configured
         if content.kind not in _READ or (content.kind == "unknown" and not content.name.endswith((".py", ".pth"))):
             continue
         role = _role(content)
+        if content.kind == "html" and not role:
+            continue
         if content.size > _LARGEST:
             problem = problem or ("larger than code is reviewed" if role else "")
             continue
@@ -142,7 +145,12 @@ def _role(content: Content) -> str:
         return "python"
     if content.suffix == ".ipynb":
         return "notebook"
-    return script_kind(content.name) or ("shell" if content.kind == "shell" else "")
+    return script_kind(_where(content)) or ("shell" if content.kind == "shell" else "")
+
+
+def _where(content: Content) -> str:
+    """Return the path by which a program would find some content."""
+    return (content.entry[-1] if content.entry else content.path).replace("\\", "/")
 
 
 def _configured(content: Content, whose: Whose, referred: set[str]) -> Iterator[Finding | str]:
@@ -191,8 +199,9 @@ def _code(content: Content, data: bytes, role: str, whose: Whose, referred: set[
     elif role == "notebook" or (content.kind == "json" and b'"nbformat"' in data):
         yield from _notebook(content, data, whose, named=role == "notebook")
     elif role:
-        kind = script_kind(content.name) or "shell"
-        yield from _script(content, read_script(text, kind), whose, quiet=kind in ("requirements", "package.json", "pth"))
+        kind = script_kind(_where(content)) or "shell"
+        quiet = kind in ("requirements", "package.json", "pth", "packager")
+        yield from _script(content, read_script(text, kind, content.name), whose, quiet=quiet)
     elif content.kind in ("text", "unknown") and content.suffix not in _PROSE and len(_PYTHON.findall(text)) > 0:
         result = review(text)
         if not result.problem and result.sinks:
@@ -251,6 +260,9 @@ def _notebook(content: Content, data: bytes, whose: Whose, *, named: bool) -> It
         return
     more = f"; outputs of {book.scripted} cells hold scripts, which run where it is shown" if book.scripted else ""
     yield _said(_SHIPPED, content, whose, f"a notebook comes with the model; no loader needs it{more}", "leave it out")
+    if book.sending:
+        yield _said(_DANGEROUS, content, whose, f"outputs of {book.sending} cells hold scripts that send the page's own data away",
+                    "do not open it as trusted; clear its outputs")  # fmt: skip
     acts = read_script(book.shell, "shell") if book.shell else ()
     yield from _script(content, acts, whose, quiet=True)
     result = review(book.python)

@@ -16,8 +16,9 @@ from scanners._formats.gguf import GgufArray, read_gguf
 from scanners._formats.kind_table import words_of
 from scanners._formats.names import shown
 from scanners._formats.safetensors import header_in
+from scanners._formats.secrets import find_secrets
 from scanners._formats.tensor_spans import Placed, Problem
-from scanners._formats.text_signs import LONGEST, Sign, odd_name, signs
+from scanners._formats.text_signs import LONGEST, TOKEN, Sign, odd_name, signs
 from scanners._formats.tree import Content, Whose, contents
 
 _KINDS = ("safetensors", "gguf")
@@ -206,6 +207,8 @@ def _texts(layout: _Layout) -> Iterator[_Said]:
                 _TEXT, Severity.MEDIUM, f"the metadata value is {len(text):,} characters long, which no program writes", key=key
             )
         for sign in signs(key, text[:LONGEST]):
+            if sign.what == TOKEN and find_secrets(text[:LONGEST].encode("utf-8", "replace"), keyed=False):
+                continue  # exposed-secrets reads the same header, and says whose it is
             if (key, sign.what) not in seen:
                 seen.add((key, sign.what))
                 words = f"the metadata value {shown(key)[:80]!a} holds {sign.what}, for whatever shows or evaluates it"

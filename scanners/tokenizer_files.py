@@ -18,6 +18,7 @@ from scanners._formats.sentencepiece import CONTROL, USER, is_model, read_model
 from scanners._formats.tokenizer_compare import differences
 from scanners._formats.tokenizers import (
     COLLISION,
+    PLACES,
     Added,
     Tokenizer,
     collisions,
@@ -266,12 +267,21 @@ def _agree(found: list[_Read]) -> Iterator[Finding]:
             continue
         ours = {a.id: a.text for a in main.tokenizer.added}
         ids = {**{a.text: a.id for a in main.tokenizer.added}, **main.tokenizer.ids}
+        claimed = {t.id for o in group if o.role in ("tokenizer_config.json", "added_tokens.json") for t in o.tokenizer.added}
+        taken = {number: text for text, number in main.tokenizer.ids.items() if number in claimed - set(ours)}
         for other in group:
             if other.role in ("tokenizer_config.json", "added_tokens.json"):
                 for token in other.tokenizer.added:
                     if ours.get(token.id, token.text) != token.text or ids.get(token.text, token.id) != token.id:
                         words = f"{token.text[:40]!r} has the id {token.id} here, and tokenizer.json says otherwise"
                         yield _finding(other.content, Remark(COLLISION, Severity.HIGH, words))
+                        break
+                    theirs = taken.get(token.id, token.text)
+                    if theirs != token.text and not any(p in theirs.lower() for p in PLACES):
+                        words = (
+                            f"{token.text[:40]!r} has the id {token.id} here, which is that of {theirs[:40]!r} in tokenizer.json"
+                        )
+                        yield _finding(other.content, Remark(COLLISION, Severity.MEDIUM, words))
                         break
             if other.role in ("vocab.json", "vocab.txt", "merges.txt") and main.tokenizer.ids:
                 for remark in differences(other.tokenizer, main.tokenizer):

@@ -13,6 +13,7 @@ from typing import Literal
 from governance.evidence import Severity
 from scanners._formats.configurations import Pairs
 from scanners._formats.paths import escapes
+from scanners._formats.python_sinks import grade_of
 from scanners._formats.tables import table
 
 Check = Literal["any", "module", "true", "false", "kernel", "repository", "inside", "code", "url"]
@@ -23,6 +24,9 @@ _CODE = re.compile(
     r"\b(?:eval|exec|compile|getattr|popen|import_module|check_output|Popen)\(|\blambda\b[^\n:]{0,60}:\s*\w+[.(]|"
     r"\bimport\s+(?:os|sys|subprocess|socket|ctypes|builtins)\b|\bos\.(?:system|popen|exec)|\bsubprocess\.\w+\(|<script\b",
 )
+#: Of these, what nobody writes as a setting.
+_CERTAIN = re.compile(r"__(?:import|builtins|globals|subclasses)__|\b(?:os\.(?:system|popen|exec\w*)|subprocess\.\w+|eval|exec)\(")
+_DOTTED = re.compile(r"[A-Za-z_]\w{0,60}(?:[.:/][A-Za-z_]\w{0,60}){1,6}\Z")
 _FILE = re.compile(r"[\w./\\~:\-]{1,300}\.(?:py|pyc|so|dll|dylib|pkl|pickle|joblib|sh|bat|ps1|exe|jar|whl)\Z", re.IGNORECASE)
 _TELLING = re.compile(
     r"(?:path|file|filename|dir|directory|url|uri|repo|repo_id|repository|module|library|model_id|name_or_path|checkpoint|plugin|"
@@ -127,7 +131,7 @@ def acts(row: FieldRow, value: object, name: str) -> Hit | None:
         return _outside(row, value, name)
     if _is_honest(value, row):
         trusted = row.check == "kernel" and "/" in value
-        return Hit(row, Severity.MEDIUM, _named(value)) if trusted else None
+        return Hit(row, Severity.LOW, f"{_named(value)}, of an owner the loader itself trusts") if trusted else None
     match row.check:
         case "any" | "code":
             return Hit(row, _severity(row), _named(value))
@@ -144,6 +148,8 @@ def acts(row: FieldRow, value: object, name: str) -> Hit | None:
                 or escapes(value)
                 or value.startswith(("hf-hub:", "hf_hub:", "local-dir:"))
             )
+            if far and row.severity == "low" and value.lower().startswith(("http://", "https://", "ftp://")):
+                return Hit(row, Severity.MEDIUM, f"{_named(value)}, an address and no repository")
             if far and _AUTHORS.match(value):
                 return Hit(row, Severity.LOW, _named(value))
             return Hit(row, _severity(row), _named(value)) if far else None
@@ -166,15 +172,40 @@ def looks_acting(key: str, value: str) -> tuple[Severity, str] | None:
     return None
 
 
+def is_certain(value: str) -> bool:
+    """Return whether a short value is code that acts, and no text about code."""
+    return len(value) < 400 and "\n" not in value and bool(_CERTAIN.search(value))
+
+
 def is_document(name: str) -> bool:
     """Return whether a loader opens a file of this name on its own."""
     return any(fnmatchcase(name, pattern) for pattern in table("config_fields")["documents"])
 
 
-def is_recipe(value: object) -> bool:
-    """Return whether a document is a training recipe, which no loader reads."""
-    keys = {key for key, _ in value} if isinstance(value, Pairs) else set()
-    return bool(keys & set(table("config_fields")["recipe"])) and not keys & {"architectures", "peft_type", "auto_map"}
+def is_apart(form: str, name: str) -> bool:
+    """Return whether no known loader opens a document: it is what a person hands to a trainer, by a name of their own.
+
+    What stands in it does not count: keys of a training recipe are soon added to a configuration.
+
+    Args:
+        form: How it is written; loaders of models open JSON, unless the name says more.
+        name: Its file name.
+    """
+    return form != "json" and not is_document(name)
+
+
+def names_sink(value: object) -> str:
+    """Return the function a value names, as text or as a list of its parts, if calling it starts processes or runs code."""
+    if isinstance(value, list):
+        value = (
+            ".".join(map(str, value))
+            if 2 <= len(value) <= 5 and all(isinstance(v, str) and v.isidentifier() for v in value)
+            else ""
+        )
+    if not isinstance(value, str) or not _DOTTED.match(value):
+        return ""
+    name = value.replace(":", ".").replace("/", ".")
+    return name if grade_of(name)[0] == "dangerous" else ""
 
 
 def _severity(row: FieldRow) -> Severity:
@@ -202,7 +233,7 @@ def _outside(row: FieldRow, value: str, name: str) -> Hit | None:
         return None if value.endswith(ends) else Hit(row, Severity.HIGH, f"{_named(value)}, not a file of {ends[0]} weights")
     if why is None:
         return None
-    by_product = _AUTHORS.match(value) and ".." not in value
+    by_product = row.field != "weight_map.*" and _AUTHORS.match(value) and ".." not in value
     return Hit(row, Severity.LOW if by_product else Severity.HIGH, f"{_named(value)}: {why}")
 
 

@@ -11,6 +11,14 @@ import re
 from dataclasses import dataclass
 
 _SCRIPT = re.compile(r"<script\b|\bjavascript:|\bon(?:error|load)\s*=", re.IGNORECASE)
+#: What a page keeps for itself, and how a script sends it away.
+_KEPT = re.compile(
+    r"document\.cookie|localStorage|sessionStorage|navigator\.credentials|_xsrf|/api/(?:contents|kernels|terminals)", re.IGNORECASE
+)
+_SENT = re.compile(
+    r"\bfetch\s{0,3}\(|XMLHttpRequest|sendBeacon|new\s{1,3}(?:Image|WebSocket)|\.src\s{0,3}=|IPython\.notebook\.kernel\.execute"
+)
+_SYSTEM = re.compile(r"get_ipython\(\)\.(?:system|getoutput|run_cell_magic|run_line_magic|magic)\(\s{0,8}(.{1,2000})\)\s{0,8}\Z")
 _SHELL_MAGICS = ("%%bash", "%%sh", "%%script", "%%cmd", "%%system")
 
 
@@ -22,11 +30,13 @@ class Notebook:
         python: Its code cells, without shell lines.
         shell: Its shell lines and cells.
         scripted: Cells whose outputs hold scripts.
+        sending: Those whose scripts reach for what the page keeps and send it, or run code in its kernel.
     """
 
     python: str
     shell: str
     scripted: int = 0
+    sending: int = 0
 
 
 def read_notebook(data: bytes) -> Notebook | None:
@@ -49,11 +59,14 @@ def read_notebook(data: bytes) -> Notebook | None:
         if isinstance(sheets, list)
         else value.get("cells")
     )
-    python, shell, scripted = list[str](), list[str](), 0
+    python, shell, scripted, sending = list[str](), list[str](), 0, 0
     for cell in cells if isinstance(cells, list) else ():
         if not isinstance(cell, dict):
             continue
-        scripted += bool(_SCRIPT.search(_text(json.dumps(cell.get("outputs", "")))))
+        outputs = json.dumps([cell.get("outputs", ""), cell.get("source", "") if cell.get("cell_type") != "code" else ""])
+        acting = bool(_SCRIPT.search(outputs))
+        scripted += acting
+        sending += acting and bool(_SENT.search(outputs) and _KEPT.search(outputs))
         if cell.get("cell_type") != "code":
             continue
         lines = _text(cell.get("source", cell.get("input", ""))).splitlines()
@@ -62,12 +75,15 @@ def read_notebook(data: bytes) -> Notebook | None:
             continue
         for line in lines:
             bare = line.lstrip()
+            called = _SYSTEM.search(bare)
+            if called:
+                shell.append(called[1].strip("\"'rfub "))
             if bare.startswith(("!", "%")):
                 shell.append(bare.lstrip("!%"))
                 python.append(line[: len(line) - len(bare)] + "pass")
             else:
                 python.append(line)
-    return Notebook("\n".join(python), "\n".join(shell), scripted)
+    return Notebook("\n".join(python), "\n".join(shell), scripted, sending)
 
 
 def _text(value: object) -> str:

@@ -53,7 +53,14 @@ DECODERS = frozenset(
     ]
 )
 _OPEN = ("getattr", "builtins.getattr", "object.__getattribute__", "operator.attrgetter", "inspect.getattr_static", "hasattr")
-_IMPORTS = ("importlib.import_module", "__import__", "builtins.__import__", "importlib.__import__", "pkgutil.resolve_name")
+_IMPORTS = (
+    "importlib.import_module",
+    "__import__",
+    "builtins.__import__",
+    "importlib.__import__",
+    "pkgutil.resolve_name",
+    "pydoc.locate",
+)
 _SPACES = ("globals", "locals", "vars")
 
 
@@ -112,7 +119,7 @@ class Names:
     def _member(self, owner: str, attr: str) -> str:
         if not owner:
             return ""
-        if owner in ("__builtins__", "builtins"):
+        if attr != "__dict__" and owner in ("__builtins__", "builtins"):
             return attr
         return owner if attr in ("__dict__", "__call__", "__func__", "__wrapped__", "func") else f"{owner}.{attr}"
 

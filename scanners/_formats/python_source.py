@@ -15,10 +15,13 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 
+from governance.evidence import Severity
 from governance.subject import Noun
 from scanners._formats.python_early import Function, is_main_guard, outside, run_on_import
 from scanners._formats.python_names import DECODERS, Names
 from scanners._formats.python_sinks import KNOWN, Grade, grade_of, sinks
+from scanners._formats.python_tame import leads_astray, tamed
+from scanners._formats.scripts import read_script
 
 _RUNNERS = (
     "eval",
@@ -43,10 +46,15 @@ _OPENS = (
     "zipfile.ZipFile",
     "tarfile.open",
 )
+#: Functions whose replacement switches a check off.
+_CHECKS = ("ssl._create_default_https_context", "ssl.create_default_context", "builtins.__import__", "sys.excepthook", "sys.stdin")
+#: Attributes that lead from a value to its classes, and keys under which a dictionary names what is to be called.
+_UPWARD = ("__base__", "__bases__", "__mro__", "__class__", "mro")
+_FACTORIES = ("()", "_target_", "class_path", "factory", "callable", "func", "entry_point")
 #: Calls that run what they are given, now or later.
 _HANDS_ON = (
     "map", "filter", "functools.partial", "functools.reduce", "atexit.register", "threading.Thread", "threading.Timer",
-    "sorted", "max", "min", "signal.signal", "weakref.finalize", "sys.addaudithook", "sys.settrace",
+    "multiprocessing.Process", "sorted", "max", "min", "signal.signal", "weakref.finalize", "sys.addaudithook", "sys.settrace",
 )  # fmt: skip
 _OPAQUE = re.compile(r"[A-Za-z0-9+/=_\-\s]{600,}\Z|(?:[0-9a-fA-F]{2}){400,}\Z")
 _SECRETS = re.compile(
@@ -181,6 +189,8 @@ def _calls(tree: ast.AST, names: Names, early: set[str], *, on_import: bool) -> 
             yield from _held(node, names, now)
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield from _decorated(node, names, now)
+        elif isinstance(node, ast.Assign):
+            yield from _patched(node, names, now)
         waiting += [(c, now) for c in ast.iter_child_nodes(node)]
 
 
@@ -188,17 +198,42 @@ def _held(node: ast.Attribute | ast.Name | ast.Subscript, names: Names, now: boo
     """Yield what acts when it is called, kept instead of called; and the way through an object to the interpreter's internals."""
     if isinstance(node, ast.Subscript):
         inner = node.value.func if isinstance(node.value, ast.Call) else node.value
-        if isinstance(inner, ast.Attribute) and inner.attr in ("__subclasses__", "__globals__", "__mro__", "__bases__"):
-            grade: Grade = "dangerous" if inner.attr in ("__subclasses__", "__globals__") else "ordinary"
+        if isinstance(inner, ast.Attribute) and inner.attr in (
+            "__subclasses__",
+            "__globals__",
+            "__mro__",
+            "__bases__",
+            "f_builtins",
+        ):
+            grade: Grade = "dangerous" if inner.attr in ("__subclasses__", "__globals__", "f_builtins") else "ordinary"
             if grade == "dangerous":
                 yield Sink(
                     name=inner.attr, grade=grade, what="climbs to the interpreter's internals", line=node.lineno, on_import=now
                 )
         return
+    if isinstance(node, ast.Attribute) and _climbs(node):
+        yield Sink(name=node.attr, grade="dangerous", what="climbs to the interpreter's internals", line=node.lineno, on_import=now)
     if isinstance(node.ctx, ast.Load):
         name = names.qualified(node)
+        if name in ("__import__", "builtins.__import__"):
+            yield Sink(name=name, grade="dangerous", what="keeps what imports by name", line=node.lineno, on_import=now)
         if name in sinks()[0] and grade_of(name)[0] == "dangerous" and name not in ("sh",):
             yield Sink(name=name, grade="dangerous", what=f"keeps what {grade_of(name)[1]}", line=node.lineno, on_import=now)
+
+
+def _climbs(node: ast.Attribute) -> bool:
+    """Return whether an attribute is reached from a plain value up to all classes, or into the names of a function's module."""
+    owner = node.value.func if isinstance(node.value, ast.Call) else node.value
+    owner = owner.value if isinstance(owner, ast.Subscript) else owner
+    if node.attr == "__subclasses__":
+        return (isinstance(owner, ast.Attribute) and owner.attr in _UPWARD) or (
+            isinstance(owner, ast.Name) and owner.id == "object"
+        )
+    return (
+        node.attr in ("get", "pop", "__getitem__", "items", "values")
+        and isinstance(owner, ast.Attribute)
+        and owner.attr == "__globals__"
+    )
 
 
 def _decorated(node: ast.FunctionDef | ast.ClassDef, names: Names, now: bool) -> Iterator[Sink]:
@@ -228,11 +263,16 @@ def _call(node: ast.Call, names: Names, *, on_import: bool) -> Iterator[Sink]:
                     line=node.lineno,
                     on_import=on_import,
                 )
+    reached = _reached_by_call(node, name, names)
+    if reached:
+        yield Sink(name=reached[0], grade="dangerous", what=reached[1], line=node.lineno, on_import=on_import)
+    grade, what = tamed(node, name, names, grade, what)
     if name in ("getattr", "object.__getattribute__") and len(node.args) > 1 and not names.text(node.args[1]):
         owner = names.qualified(node.args[0])
-        if owner in KNOWN or (on_import and owner in names.aliases.values()):
+        decoded = _decodes(node.args[1], names)
+        if owner in KNOWN or decoded or (on_import and owner in names.aliases.values()):
             grade, what = (
-                "dangerous" if owner in KNOWN and _decodes(node.args[1], names) else "effect",
+                "dangerous" if decoded else "effect",
                 "reads an attribute named at run time",
             )
     if (
@@ -244,9 +284,57 @@ def _call(node: ast.Call, names: Names, *, on_import: bool) -> Iterator[Sink]:
     hidden = name.removeprefix("builtins.") in _RUNNERS and any(_decodes(a, names) for a in given)
     if hidden:
         grade, what = "dangerous", f"{what}, decoded first so that it cannot be read"
+    elif name.removeprefix("builtins.") in _RUNNERS and any(_fetches(a, names) for a in given):
+        grade, hidden, what = "dangerous", True, f"{what} that it fetched first"
+    elif what == "starts a shell or process" and given and (act := _commanded(names.text(given[0]))):
+        hidden, what = True, f"{what}, which {act}"
     elif name in names.built and grade == "dangerous":
         hidden, what = True, f"{what}, by a name put together from pieces"
     yield Sink(name=name[:120], grade=grade, what=what, line=node.lineno, on_import=on_import, hidden=hidden)
+
+
+def _fetches(node: ast.AST, names: Names) -> bool:
+    """Return whether an expression holds a call that opens a connection."""
+    calls = (c for c in ast.walk(node) if isinstance(c, ast.Call))
+    return any(grade_of(names.qualified(c.func))[1] == "opens a network connection" for c in calls)
+
+
+def _commanded(text: str) -> str:
+    """Return what a constant command does that a script's reader would report; empty if nothing."""
+    return next((a.words for a in read_script(text, "shell") if a.severity is Severity.HIGH), "") if text else ""
+
+
+def _patched(node: ast.Assign, names: Names, now: bool) -> Iterator[Sink]:
+    """Yield a function of a library that is replaced, and a setting of the environment that leads connections astray."""
+    for target in node.targets:
+        if isinstance(target, ast.Attribute):
+            name = names.qualified(target)
+            if name in sinks()[0] or name in _CHECKS:
+                yield Sink(name=name, grade="effect", what="puts something else in place of", line=node.lineno, on_import=now)
+        elif isinstance(target, ast.Subscript) and names.qualified(target.value) == "os.environ":
+            why = leads_astray(names.text(target.slice), names.text(node.value))
+            if why:
+                yield Sink(name="os.environ", grade="effect", what=why, line=node.lineno, on_import=now)
+
+
+def _reached_by_call(node: ast.Call, name: str, names: Names) -> tuple[str, str] | None:
+    """Return what a call acts on by a name it is given as text: methodcaller, a chain of getattr, a factory in a dictionary."""
+    made = node.func if isinstance(node.func, ast.Call) else None
+    if made is not None and made.args and node.args and names.qualified(made.func) == "operator.methodcaller":
+        target = f"{names.qualified(node.args[0])}.{names.text(made.args[0])}"
+        if grade_of(target)[0] == "dangerous":
+            return target, grade_of(target)[1]
+    if name == "functools.reduce" and node.args and names.qualified(node.args[0]) in ("getattr", "builtins.getattr"):
+        return "getattr", "follows a chain of names given as text"
+    if isinstance(node.func, ast.Attribute) and node.func.attr in ("load_extension", "enable_load_extension"):
+        return node.func.attr, "loads a native library"
+    for given in (*node.args, *(k.value for k in node.keywords)):
+        for inner in ast.walk(given) if isinstance(given, ast.Dict) else ():
+            for key, value in zip(inner.keys, inner.values, strict=True) if isinstance(inner, ast.Dict) else ():
+                said = names.text(value) if isinstance(key, ast.Constant) and key.value in _FACTORIES else ""
+                if grade_of(said)[0] == "dangerous":
+                    return said, f"hands on, as text, what {grade_of(said)[1]}"
+    return None
 
 
 def _flagged(node: ast.Call, name: str, names: Names) -> tuple[Grade, str] | None:

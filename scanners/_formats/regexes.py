@@ -6,12 +6,15 @@ Source:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 _LONGEST = 20_000
 #: Unbounded wildcards in one row from which polynomial backtracking hurts on names of a few hundred characters.
 _ROW = 6
 _BRANCHES = 60
+#: A group that is one wildcard or class repeats like it.
+_WIDE = re.compile(r"\[[^\]]{1,200}\]|\.|\\[wWdDsS]")
 
 
 @dataclass
@@ -73,7 +76,8 @@ def is_costly(pattern: str) -> str:
         group = stack[-1]
         if group.fresh:
             group.fresh = False
-            group.repeated_first = group.repeated_first or (unbounded and atom != "group")
+            single = atom != "group" or any(_WIDE.fullmatch(b) for b in last.branches)
+            group.repeated_first = group.repeated_first or (unbounded and single)
         if unbounded and atom == "group":
             if last.repeated_first:
                 return "a repeated group begins with something repeated"

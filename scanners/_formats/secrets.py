@@ -126,11 +126,11 @@ def _judged(shape: _Shape, text: str, offset: int) -> Iterator[tuple[Secret, str
         if len(body) >= 64 and not _STAND_IN.search(body[:200].replace("0000", "")):
             yield Secret(shape.what, f"({len(body)} characters)", offset, True), text[:200]
         return
-    if shape.check == "jwt" and not _is_jwt(text):
+    if (shape.check == "jwt" and not _is_jwt(text)) or (shape.check == "basic" and not _is_login(text)):
         return
     if (
         _STAND_IN.search(text)
-        or (shape.check != "password" and _entropy(text) < 3.0)
+        or (shape.check not in ("password", "basic") and _entropy(text) < 3.0)
         or (shape.check == "password" and text.isalpha() and text.islower() and len(text) < 9)
     ):
         return
@@ -169,6 +169,15 @@ def _is_jwt(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(value, dict) and "alg" in value
+
+
+def _is_login(text: str) -> bool:
+    """Return whether text is a name and a password in Base64."""
+    try:
+        name, colon, password = base64.b64decode(text + "=" * (-len(text) % 4)).decode("utf-8").partition(":")
+    except (ValueError, UnicodeDecodeError):
+        return False
+    return bool(colon and name.isprintable() and len(password) > 3 and password.isprintable() and not _STAND_IN.search(password))
 
 
 def _crc_holds(text: str) -> bool:

@@ -16,7 +16,7 @@ from jinja2 import nodes
 from scanners._formats.template_calls import Calls
 from scanners._formats.template_folding import TooMuch
 from scanners._formats.template_values import ANY, MOST_TEXT, Map, Seq, Value, constant, either, items_of, shown_text
-from scanners._formats.template_words import writes_prose
+from scanners._formats.template_words import is_absence, writes_prose
 
 #: The most one loop over constants, or several inside each other, may do.
 _MOST_ROUNDS = 1_000_000
@@ -105,7 +105,8 @@ class Flow(Calls):
 
     def _if(self, node: nodes.If) -> Value:
         test = self.value(node.test)
-        if writes_prose([*node.body, *node.elif_, *node.else_]):
+        ordinary = [] if is_absence(node.test) else node.body
+        if writes_prose([*ordinary, *node.elif_, *node.else_]):
             self.promote(test)
         names, heap = dict(self.names), dict(self.heap)
         self.guards += 1

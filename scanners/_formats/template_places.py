@@ -91,6 +91,8 @@ def places(content: Content, limits: Limits) -> Places:
     if not named and not (b"TEMPLATE" in data or any(worth.search(data) for worth in _WORTH)):
         return Places()
     text = data.decode("utf-8", "replace").removeprefix("\ufeff")
+    if content.suffix in (".ipynb", ".py") and not named:  # no loader looks there for one; the code itself is read elsewhere
+        return Places()
     if (content.kind == "json" or content.suffix == ".json") and not named:
         return _in_json(content, text)
     if named:

@@ -23,7 +23,7 @@ from scanners._formats.template_values import (
     is_number,
     items_of,
 )  # fmt: skip
-from scanners._formats.template_words import Grade, compared, writes_prose
+from scanners._formats.template_words import Grade, compared, gives_role, writes_prose
 
 _TABLE: dict[str, str] = table("templates")
 _LEAKY, _LOOP, _INTERNALS, _GLOBALS, _COMPARING = (
@@ -141,7 +141,8 @@ class Expressions:
                 return self._compare(node)
             case nodes.CondExpr():
                 test = self.value(node.test)
-                if writes_prose([n for n in (node.expr1, node.expr2) if n is not None]):
+                ways = [n for n in (node.expr1, node.expr2) if n is not None]
+                if writes_prose(ways) or gives_role(ways):
                     self.promote(test)
                 other = self.value(node.expr2) if node.expr2 is not None else constant("")
                 return either([self.value(node.expr1), other])

@@ -35,6 +35,8 @@ PROSE_WORDS = 4
 
 def judge(text: str) -> Grade | None:
     """Return how a constant text looks that message content is held against."""
+    if not text.strip():
+        return None
     words = [w for w in re.split(r"[\u2581_]|(?<=[a-z])(?=[A-Z])", text) for w in _WORDS.findall(w.lower())]
     if not words:
         return "weak" if text.isascii() or all(c in "\uff5c\u2581" for c in text if not c.isascii()) else "certain"
@@ -98,6 +100,22 @@ def is_prose(text: str) -> bool:
     """Return whether a literal says something, beside its markup."""
     plain = re.sub(r"<[^<>]{0,80}>|\[/?[A-Z_]{1,40}\]", " ", text[:20_000])
     return len(re.findall(r"[^\W\d_]{2,}", plain)) >= PROSE_WORDS or sum(c.isalpha() and ord(c) > 0x2E80 for c in plain) >= 8
+
+
+def is_absence(test: nodes.Node) -> bool:
+    """Return whether a test asks that texts are absent from something, so that what follows is the ordinary way."""
+    match test:
+        case nodes.And():
+            return is_absence(test.left) or is_absence(test.right)
+        case nodes.Not(node=nodes.Compare(ops=[nodes.Operand(op="in")])) | nodes.Compare(ops=[nodes.Operand(op="notin")]):
+            return True
+        case _:
+            return False
+
+
+def gives_role(parts: Sequence[nodes.Node]) -> bool:
+    """Return whether one of several expressions is a constant role: what is said is given another speaker."""
+    return any(isinstance(p, nodes.Const) and p.value in ("system", "developer", "assistant", "tool") for p in parts)
 
 
 def writes_prose(parts: Sequence[nodes.Node]) -> bool:

@@ -28,18 +28,17 @@ Kind = Literal["escape", "unknown", "content", "hidden", "cost"]
 
 #: Honest templates have up to 50,000 characters; the parser takes seconds for the rest.
 _LIMIT = 150_000
+#: No text or list of a prompt is filled up to this.
+_WIDE = 1_000_000
 _TABLE: dict[str, str] = table("templates")
 _FILTERS, _TESTS, _METHODS, _GLOBALS, _LEAKY, _INTERNALS, _ROLES = (
     frozenset(_TABLE[key].split()) for key in ("filters", "tests", "methods", "globals", "leaky", "internals", "roles")
 )
+_ORDER_ROWS: dict[str, str] = table("template_orders")
 _FOREIGN = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.ContextReference, nodes.EnvironmentAttribute)
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}|(?:\\x[0-9a-fA-F]{2}){12,}|(?:[0-9a-fA-F]{2}){24,}")
-_ORDER = re.compile(
-    r"\b(ignore|disregard|forget|override|bypass)\b.{0,40}\b(previous|prior|above|safety|earlier|system|all)\b"
-    r".{0,30}\b(instructions?|rules?|guidelines|prompts?|polic(?:y|ies))\b"
-    r"|\b(do not|don't|never)\s+(tell|mention|reveal|inform|disclose)\b.{0,40}\b(user|human|anyone|operator)\b",
-    re.IGNORECASE,
-)
+#: Text that orders the model about, by what it is for; each pattern looks at a bounded stretch.
+_ORDERS = tuple((what, re.compile(pattern, re.IGNORECASE)) for what, pattern in _ORDER_ROWS.items())
 _LINK = re.compile(r"\b(?:https?|ftp|wss?|data|file)://?[^\s'\"<>)\]]{3,120}", re.IGNORECASE)
 _SCRIPT = re.compile(
     r"<\s*(?:script|iframe|object|embed|svg|img|form|meta)\b[^<>]{0,80}[>=]|\bjavascript:|\bon(?:error|load|click)\s*=",
@@ -136,10 +135,40 @@ def _names(tree: nodes.Template) -> Iterator[Remark]:
                 yield Remark(kind="unknown", what=f"method {attr[:60]!r}", line=node.lineno)
             case nodes.Call(node=nodes.Getitem() | nodes.Filter() | nodes.Call()):
                 yield Remark(kind="unknown", what="a call of something looked up", line=node.lineno)
+            case nodes.Filter(
+                name="center" | "indent" | "wordwrap" | "batch" | "slice", args=[nodes.Const(value=int(size)), *_]
+            ) if size > _WIDE:
+                yield Remark(kind="cost", what=f"a filter that makes {size:,} of something", line=node.lineno)
+            case nodes.Pow():
+                yield Remark(kind="cost", what="raises a number to a power", line=node.lineno)
+            case nodes.Dict() if _is_tool(node):
+                yield Remark(
+                    kind="unknown", what="a tool of the template's own, which nobody who asks has offered", line=node.lineno
+                )
+            case nodes.Getitem(node=inner, arg=nodes.Slice(start=None, stop=nodes.Const(value=int(stop)))) if stop > 1 and _says(
+                inner
+            ):
+                yield Remark(kind="unknown", what=f"the first {stop} characters of message content, and no more", line=node.lineno)
             case _ if isinstance(node, _FOREIGN):
                 yield Remark(kind="unknown", what=f"tag {type(node).__name__.lower()!r}", line=node.lineno)
             case _:
                 pass
+
+
+def _is_tool(node: nodes.Dict) -> bool:
+    """Return whether a dictionary is a tool's definition that is written out."""
+    keys = {p.key.value for p in node.items if isinstance(p.key, nodes.Const)}
+    named = any(isinstance(p.value, nodes.Const) for p in node.items if isinstance(p.key, nodes.Const) and p.key.value == "name")
+    return named and bool(keys & {"parameters", "arguments", "description", "input_schema"})
+
+
+def _says(node: nodes.Node) -> bool:
+    """Return whether an expression is a message's content as it stands."""
+    match node:
+        case nodes.Getattr(attr="content") | nodes.Getitem(arg=nodes.Const(value="content")) | nodes.Name(name="content"):
+            return True
+        case _:
+            return False
 
 
 def _hidden(text: str) -> Iterator[Remark]:
@@ -165,8 +194,10 @@ def _literal(text: str, line: int) -> Iterator[Remark]:
         mixed = len(set(block)) > 12 and not block.islower() and not block.isupper() and any(c.isdigit() for c in block)
         if mixed or block.startswith("\\x") or (len(block) >= 48 and re.fullmatch(r"[0-9a-fA-F]+", block) and len(set(block)) > 6):
             yield Remark(kind="hidden", what=f"an encoded block of {len(block)} characters", line=line)
-    if match := _ORDER.search(text):
-        yield Remark(kind="hidden", what=f"an order to the model, {match[0][:80]!r}", line=line)
+    for what, pattern in _ORDERS:
+        if match := pattern.search(text):
+            yield Remark(kind="hidden", what=f"{what}, {' '.join(match[0].split())[:80]!r}", line=line)
+            break
     if match := _LINK.search(text):
         yield Remark(kind="hidden", what=f"an address, {match[0][:80]!r}", line=line, grade="weak")
     if match := _SCRIPT.search(text):

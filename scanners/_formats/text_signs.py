@@ -23,6 +23,8 @@ from scanners._formats.carried_files import HEAD, carried_file
 
 #: Text is looked at in full up to here; more of it is no metadata.
 LONGEST = 4 << 20
+#: What a credential is called here; a reader of credentials says more.
+TOKEN = "what looks like an access token"  # noqa: S105 - words, no credential
 _NESTED = 4
 _LONGEST_NAME = 2_000
 _SHELLS = r"(?:(?:ba|z|da|k|c|a|fi)?sh|python[\d.]*|perl|ruby|node|php|osascript|powershell|pwsh|iex|cmd)(?:\.exe)?"
@@ -123,7 +125,7 @@ def _plain(key: str, text: str) -> Iterator[Sign]:
     if (jinja := _JINJA.search(text)) and not found:
         yield Sign("an expression of a template", jinja.group()[:80])
     if _TOKEN.search(text) or (_SECRET_KEY.search(key) and _random(text)):
-        yield Sign("what looks like an access token")
+        yield Sign(TOKEN)
     yield from _files(text)
 
 

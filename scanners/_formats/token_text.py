@@ -24,6 +24,11 @@ _CONTROL = re.compile(
     r"\A(?:<\|[^<>|]{1,60}\|>|<\uff5c[^<>]{1,60}\uff5c>|</?s>|<(?:bos|eos|pad|unk|mask|cls|sep)>|\[(?:CLS|SEP|PAD|MASK|UNK|BOS|EOS)\]"
     r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>)\Z"
 )
+_ADDRESS = re.compile(r"\b(?:https?|ftp|wss?|ssh|git)://[\w-]{1,60}(?:\.[\w-]{1,60})+|\bwww\.[\w-]{2,60}\.\w{2,10}")
+_SPOKEN = re.compile(r"(?<![^\s])[^\W\d_]{2,}(?=[\s.,:;!?]|\Z)")
+_ORDERS = tuple(re.compile(p, re.IGNORECASE) for p in table("template_orders").values())
+#: Words between blanks that make a token a sentence.
+_SENTENCE = 4
 #: Controls that end or begin a turn: text that can spell one can speak for another.
 TURNS = frozenset(table("tokens")["turns"].split())
 _NOISE = tuple(re.compile(noise) for noise in table("tokens")["noise"])
@@ -54,6 +59,17 @@ def is_word(token: str) -> bool:
     """Return whether a token is an ordinary word, as a person writes it."""
     bare = token.strip().strip(_SPACE)
     return bare.isalpha() and len(bare) > 1
+
+
+def says(token: str) -> str:
+    """Return what a token says that no token needs to say: an address, an order, a command, a sentence; or nothing."""
+    if len(token) < 8 or token.isalnum():
+        return ""
+    if found := _ADDRESS.search(token):
+        return f"the address {found[0][:60]!r}"
+    if any(order.search(token) for order in _ORDERS):
+        return f"an order or a command, {token[:60]!r}"
+    return f"a sentence, {token[:60]!r}" if len(_SPOKEN.findall(token)) >= _SENTENCE else ""
 
 
 def words(text: str, least: int = 1) -> list[str]:

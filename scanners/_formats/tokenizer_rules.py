@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from governance.evidence import Severity
+from scanners._formats.regexes import is_costly
 from scanners._formats.token_text import is_control, is_word, pattern_words, words
 from scanners._formats.tree import Remark
 
@@ -38,6 +39,9 @@ def rewrites(part: Part, rule: object, special: frozenset[str], ids: Mapping[str
         ids: Every token's id.
     """
     for step in _steps(rule):
+        regex = pattern.get("Regex") if isinstance(pattern := step.get("pattern"), dict) else None
+        if isinstance(regex, str) and (why := is_costly(regex)):
+            yield _said(f"its {part} cuts by a pattern that may match forever ({why}): {regex[:60]!r}", Severity.MEDIUM)
         match part, step.get("type"):
             case _, "Replace":
                 yield from _replace(part, step)

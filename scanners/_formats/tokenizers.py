@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from governance.evidence import Severity
-from scanners._formats.token_text import TURNS, is_word, looks, unseen
+from scanners._formats.token_text import TURNS, is_word, looks, says, unseen
 from scanners._formats.tokenizer_rules import Part, cuts, rewrites
 from scanners._formats.tree import Remark
 
@@ -29,8 +29,9 @@ _MOST_SAID = 12
 _ROLE_WORDS = frozenset(
     ("pad", "unk", "mask", "eos", "bos", "cls", "sep", "sos", "start", "stop", "end", "blank", "unknown", "padding")
 )
+_MODELS = ("BPE", "WordPiece", "WordLevel", "Unigram")
 #: Tokens that hold a place until somebody needs it; giving one another name is what they are for.
-_PLACES = ("unused", "reserved", "placeholder", "extra_id", "dummy", "special_token", "madeupword", "pad")
+PLACES = ("unused", "reserved", "placeholder", "extra_id", "dummy", "special_token", "madeupword", "pad")
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,15 @@ def tokenizer_of(document: object) -> Tokenizer:
     if not isinstance(document, dict) or not isinstance(document.get("model"), dict):
         return Tokenizer(problem="it holds no model of a tokenizer")
     model = document["model"]
+    kind = model.get("type", "BPE")
+    if kind not in _MODELS:
+        return Tokenizer(problem=f"its model is of the unknown type {str(kind)[:40]!a}")
     remarks: list[Remark] = []
     ids, odd = _vocabulary(model.get("vocab"))
     remarks += odd
     added, odd = _added(document.get("added_tokens"))
     remarks += odd
-    rows = (m for m in _list(model.get("merges")) if isinstance(m, str | list))
-    merges = tuple(m if isinstance(m, str) else " ".join(map(str, m)) for m in rows)
+    merges = tuple(map(_merge, _list(model.get("merges"))))
     parts: dict[str, object] = {part: document.get(part) for part in PARTS}
     unknown = model.get("unk_token")
     named = {"unk_token": unknown} if isinstance(unknown, str) else {}
@@ -128,6 +131,16 @@ def tokenizer_of(document: object) -> Tokenizer:
     remarks += cuts(document.get("truncation"), document.get("padding"), made.special)
     remarks += [*collisions(ids, added), *confusables(added)]
     return Tokenizer(ids, merges, added, parts, named, tuple(remarks))
+
+
+def _merge(row: object) -> str:
+    """Return a merge as one text, in both of its spellings."""
+    if isinstance(row, str):
+        return row
+    try:
+        return " ".join(row)  # type: ignore[arg-type]
+    except TypeError:
+        return str(row)
 
 
 def _list(value: object) -> list[object]:
@@ -148,7 +161,8 @@ def _vocabulary(vocab: object) -> tuple[dict[str, int], list[Remark]]:
     if isinstance(vocab, _Twice):
         shown = ", ".join(repr(k[:40]) for k in vocab.keys_twice[:3])
         remarks.append(Remark(COLLISION, Severity.HIGH, f"the vocabulary gives {shown} two ids"))
-    ids = {t: i for t, i in vocab.items() if isinstance(i, int) and not isinstance(i, bool) and 0 <= i < _MOST_ID}
+    plain = set(map(type, vocab.values())) <= {int} and (not vocab or (min(vocab.values()) >= 0 and max(vocab.values()) < _MOST_ID))
+    ids = vocab if plain else {t: i for t, i in vocab.items() if type(i) is int and 0 <= i < _MOST_ID}
     if len(ids) < len(vocab):
         bad = next(t for t in vocab if t not in ids)
         words = f"the id {str(vocab[bad])[:40]} of {bad[:40]!r} is no place in a table"
@@ -200,7 +214,7 @@ def _shadows(ids: Mapping[str, int], added: tuple[Added, ...]) -> Iterator[Remar
     last = max(ids.values(), default=-1)
     below = {a.id: a.text for a in added if a.text not in ids and a.id <= last}
     wanted = {number: token for token, number in ids.items() if number in below} if below else {}
-    told = [(number, token) for number, token in wanted.items() if not any(p in token.lower() for p in _PLACES)]
+    told = [(number, token) for number, token in wanted.items() if not any(p in token.lower() for p in PLACES)]
     for number, token in told[:_MOST_SAID]:
         words = f"the added token {below[number][:40]!r} claims the id {number} of {token[:40]!r}; loaders give it another"
         yield Remark(COLLISION, Severity.LOW, words)
@@ -215,6 +229,10 @@ def confusables(added: tuple[Added, ...]) -> Iterator[Remark]:
             return
         if not token.text.strip():
             continue
+        if spoken := says(token.text):
+            said += 1
+            yield Remark("tokenizer-rewrite", Severity.MEDIUM, f"an added token is {spoken}: one number stands for all of it",
+                         remediation="use the base's tokenizer")  # fmt: skip
         if (hidden := unseen(token.text)) is not None:
             said += 1
             yield Remark(CONFUSABLE, Severity.MEDIUM, f"the added token {token.text[:40]!r} holds {hidden}, which shows nothing")
@@ -242,9 +260,18 @@ def roles(document: object) -> tuple[dict[str, str], list[Remark]]:
         if isinstance(text, str):
             named[role] = text
             remarks += is_word_role(role, text)
+            if spoken := says(text):
+                words = f"{role} is {spoken}, which is put before or behind every text"
+                remarks.append(Remark("tokenizer-rewrite", Severity.HIGH, words, remediation="use the base's tokenizer"))
             if (hidden := unseen(text)) is not None:
                 remarks.append(Remark(CONFUSABLE, Severity.MEDIUM, f"{role} holds {hidden}, which shows nothing"))
-    return named, remarks
+    more = document.get("extra_special_tokens", document.get("additional_special_tokens")) if isinstance(document, dict) else None
+    for value in list(more.values() if isinstance(more, dict) else more if isinstance(more, list) else ())[:2_000]:
+        text = value.get("content") if isinstance(value, dict) else value
+        if isinstance(text, str) and (spoken := says(text)):
+            words = f"a special token is {spoken}: one number stands for all of it"
+            remarks.append(Remark("tokenizer-rewrite", Severity.MEDIUM, words, remediation="use the base's tokenizer"))
+    return named, remarks[:_MOST_SAID]
 
 
 def is_word_role(role: str, text: str) -> Iterator[Remark]:
