@@ -125,6 +125,11 @@ def _one(
         weights = read_weights(composition.adapter, entry, ctx)
         claims += base_claims.in_metadata(entry.path, weights.metadata)
         read.append((entry.path, weights))
+        if weights.empty:
+            yield said(
+                PAIR, f"{entry.path} holds no tensor: nothing is applied, and the model is its base", _SAME,
+                Location(path=entry.path), severity=Severity.MEDIUM,
+            )  # fmt: skip
         if weights.unread:
             yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason=weights.unread)
     names = tuple(c.name for c in (*claims, *known))
@@ -216,12 +221,14 @@ def _lora(case: _Case, config: LoraConfig) -> Iterator[Fact | Coverage]:
         yield Coverage(item=case.weights, outcome=Outcome.SKIPPED, reason="kohya's names are not compared with a configuration")
         return
     yield from adapter_checks.pairs(case.weights, config, own)
+    yield from adapter_checks.unloaded(case.weights, own)
     yield from adapter_checks.whole(case.weights, config, own.full, own.foreign)
     modules = {m: some for m, p in own.pairs.items() if (some := p.down or p.up)}
+    widths = {m: w for m, w in widths_of_pairs(own.pairs).items() if not config.stacks(m)}
     unread = yield from adapter_checks.targets(case.path, case.weights, config, modules, (*own.full, *own.beside))
     yield Coverage(item=case.weights, outcome=Outcome.SKIPPED if unread else Outcome.COMPLETED, reason=unread)
     yield from base_checks.held(
-        case.composition, case.names, case.weights, widths_of_pairs(own.pairs), own.full, packed=config.packed,
+        case.composition, case.names, case.weights, widths, own.full, packed=config.packed,
         transposed=config.fan_in_fan_out, added=added_tokens(case.composition.adapter, case.adapter.folder, case.ctx), ctx=case.ctx,
     )  # fmt: skip
 

@@ -149,7 +149,7 @@ def _tensors(stream: BinaryIO, content: Content, ctx: RunContext) -> tuple[list[
     if content.kind == "safetensors":
         header = header_in(stream, content.size, ctx.limits)
         if not header.sound:
-            return [], next(p.message for p in header.problems)
+            return [], header.gap or next(p.message for p in header.problems if p.severity not in (Severity.LOW, Severity.INFO))
         begin = header.data_start
         return [_Tensor(t.name, t.dtype, t.shape, begin + t.start, t.end - t.start, part_of(t.name)) for t in header.tensors], ""
     read = read_gguf(stream, content.size, ctx.limits)
