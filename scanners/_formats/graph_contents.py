@@ -103,6 +103,7 @@ def _binary(stream: BinaryIO, size: int, kind: str, limits: Limits) -> Said:
         tuple(r for p in parts for r in p.remarks),
         tuple(g for p in parts for g in p.gaps),
         tuple(n for p in parts for n in p.refers),
+        tuple(place for p in parts for place in p.outside),
     )
 
 
