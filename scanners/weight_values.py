@@ -290,19 +290,19 @@ def _sizes(content: Content, stream: BinaryIO, tensors: Iterable[_Tensor], seen:
 
 
 def _extremes(content: Content, updates: list[Update], place: dict[str, _Tensor]) -> Iterator[Finding]:
-    """Yield updates no training leaves, whatever the others are: so small that they round away, or larger than any base's weights."""
-    least = [u for u in updates if u.size < _LEAST]
-    if least and len(least) == len(updates):
-        what = f"the updates of all {len(updates):,} modules are next to nothing: the largest has the norm {max(u.size for u in least):.2g}"
+    """Yield updates no training leaves, whatever the others are: all so small that they round away, or one that drowns its base."""
+    biggest = max((u.size for u in updates), default=0.0)
+    if 0 < biggest < _LEAST:
+        what = f"the updates of all {len(updates):,} modules are next to nothing: the largest has the norm {biggest:.2g}"
         remedy = "ask the author whether training failed or the wrong file was uploaded"
-        loaded = content.name in _LOADED and not content.entry
-        severity = Severity.MEDIUM if loaded else Severity.LOW
-        yield _finding(_ZERO, content, what, [place[u.module] for u in least], remedy, {"first": shown(least[0].module)[:200]}, severity)
+        severity = Severity.MEDIUM if content.name in _LOADED and not content.entry else Severity.LOW
+        first = updates[0].module
+        yield _finding(_ZERO, content, what, [place[u.module] for u in updates], remedy, {"first": shown(first)[:200]}, severity)
     vast = sorted((u for u in updates if u.size > _MOST), key=lambda u: -u.size)
     if vast:
         what = (
-            f"{len(vast):,} of {len(updates):,} updates are larger than the weights they change: {shown(vast[0].module)[:120]!a} has the"
-            f" norm {vast[0].size:,.3g} before scaling"
+            f"{len(vast):,} of {len(updates):,} updates are larger than the weights they change:"
+            f" {shown(vast[0].module)[:120]!a} has the norm {vast[0].size:,.3g} before scaling"
         )
         yield _finding(_OUTLIER, content, what, [place[u.module] for u in vast], _LOOK, {"norm": f"{vast[0].size:.4g}"})
 

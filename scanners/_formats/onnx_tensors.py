@@ -1,4 +1,4 @@
-"""Tensors of an ONNX model against their own shape, and the files that its constants and its unknown fields carry. Read by ``onnx``.
+"""Tensors of an ONNX model against their own shape, and the files its constants and unknown fields carry. Read by ``onnx``.
 
 Source:
     onnx.proto3 (IR version 13), message TensorProto; ONNX "External Data".
@@ -15,8 +15,8 @@ from scanners._formats.protobuf import BYTES, VARINT, Field, Message, Wire, vari
 
 #: Bits of one element by data_type, and which of them are plainly fractions.
 _BITS = {
-    1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16, 17: 8, 18: 8, 19: 8,
-    20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2,
+    1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16, 17: 8, 18: 8,
+    19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2,
 }  # fmt: skip
 _FRACTIONS = frozenset({1, 10, 11, 14, 15, 16})
 _DIMS, _TYPE, _RAW, _EXTERNAL, _NEGATIVE = 1, 2, 9, 13, 1 << 63

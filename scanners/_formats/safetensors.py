@@ -159,7 +159,7 @@ class _Kept:
         made = _parsed(data, len(data), data_bytes)
         self._headers[key] = made
         self._tensors += len(made.tensors)
-        while self._tensors > _MOST_KEPT and len(self._headers) > 1 or len(self._headers) > _MOST_HEADERS:
+        while (self._tensors > _MOST_KEPT and len(self._headers) > 1) or len(self._headers) > _MOST_HEADERS:
             self._tensors -= len(self._headers.popitem(last=False)[1].tensors)
         return made
 
