@@ -136,13 +136,13 @@ class _Walker:
         """Return what is wrong with an array as Flax packs it: its shape, the name of its type, its bytes."""
         self._stream.seek(begin)
         self.at = begin
-        if self._take(1, end) != 0x93:
+        if self._item(self._take(1, end), end)[0] != 3:
             return "an array in it is no array of Flax"
         count = 1
         axes = self._item(self._take(1, end), end)[0]
         for _ in range(min(max(axes, 0), 64)):
             mark = self._take(1, end)
-            count *= mark if 0 <= mark < 0x80 else self._take(_FIXED.get(mark, 0), end) if 0xCC <= mark <= 0xCF else 0
+            count *= mark if 0 <= mark < 0x80 else self._take(_FIXED[mark], end) if 0xCC <= mark <= 0xD3 else 0
         mark = self._take(1, end)
         length = self._item(mark, end)[1]
         kind = self._stream.read(min(max(length, 0), 40)).decode("ascii", "replace")
