@@ -32,13 +32,16 @@ class _Failing(io.BytesIO):
 def test_a_header_that_ends_early_is_a_gap() -> None:
     data = written({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, b"\0" * 4)
     header = safetensors.header_in(_Short(data), len(data), Limits())
-    assert header.gap and not header.problems and not header.sound
+    assert header.gap
+    assert not header.problems
+    assert not header.sound
 
 
 def test_metadata_that_end_early_are_a_gap() -> None:
     data = gguf_file([["general.name", "str", "x" * 100]])
     read = gguf.read_gguf(_Short(data), len(data), Limits())
-    assert read.gap and not read.problems
+    assert read.gap
+    assert not read.problems
 
 
 @pytest.mark.parametrize("reader", [safetensors.header_in, gguf.read_gguf])
