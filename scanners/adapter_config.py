@@ -11,7 +11,7 @@ from governance.subject import Composition
 from scanners._formats import adapter_checks, adapter_scale, base_checks, base_claims
 from scanners._formats.adapter_files import CONFIG, Adapter, Weights, adapters, added_tokens, is_part, read_weights
 from scanners._formats.adapter_rules import DIALECT, FOREIGN, PAIR, RANK, RULES, cut, said
-from scanners._formats.adapters import LoraConfig, from_mlx, read_config, sort_tensors
+from scanners._formats.adapters import AdapterTensors, LoraConfig, from_mlx, read_config, sort_tensors
 from scanners._formats.base_claims import Claim
 from scanners._formats.bases import widths_of_pairs, widths_of_parts
 from scanners._formats.documents import front_matters, read_bytes, read_json
@@ -125,6 +125,11 @@ def _one(
         weights = read_weights(composition.adapter, entry, ctx)
         claims += base_claims.in_metadata(entry.path, weights.metadata)
         read.append((entry.path, weights))
+        if weights.empty:
+            yield said(
+                PAIR, f"{entry.path} holds no tensor: nothing is applied, and the model is its base", _SAME,
+                Location(path=entry.path), severity=Severity.MEDIUM,
+            )  # fmt: skip
         if weights.unread:
             yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason=weights.unread)
     names = tuple(c.name for c in (*claims, *known))
@@ -160,12 +165,13 @@ def _configured(path: str, said_: Mapping[str, object], cases: list[_Case]) -> I
         if mlx:
             yield _dialect(path, "an adapter of MLX", "convert it to peft's format to serve it elsewhere")
         yield from _unlisted(path, "LORA", said_) if not mlx else ()
-        modules = [m for case in cases for m in sort_tensors(case.tensors).pairs]
+        parts = [sort_tensors(case.tensors) for case in cases]
+        modules = [m for own in parts for m in own.pairs]
         yield from adapter_scale.scales(path, config, modules)
         yield from adapter_scale.loaders(path, said_, config, modules)
         yield Coverage(item=path, outcome=Outcome.COMPLETED)
-        for case in cases:
-            yield from _lora(case, config)
+        for case, own in zip(cases, parts, strict=True):
+            yield from _lora(case, config, own)
     elif law is not None:
         yield _dialect(path, f"a {law.type} adapter of peft", "serve it with peft; few other loaders know this type")
         yield from _unlisted(path, law.type, said_)
@@ -209,19 +215,20 @@ def _unlisted(path: str, kind: str, said_: Mapping[str, object]) -> Iterator[Fac
         )
 
 
-def _lora(case: _Case, config: LoraConfig) -> Iterator[Fact | Coverage]:
-    own = sort_tensors(case.tensors)
+def _lora(case: _Case, config: LoraConfig, own: AdapterTensors) -> Iterator[Fact | Coverage]:
     if own.kohya and not own.pairs:
         yield _dialect(case.weights, "a file of kohya's scripts", "convert it to peft's format")
         yield Coverage(item=case.weights, outcome=Outcome.SKIPPED, reason="kohya's names are not compared with a configuration")
         return
     yield from adapter_checks.pairs(case.weights, config, own)
+    yield from adapter_checks.unloaded(case.weights, own)
     yield from adapter_checks.whole(case.weights, config, own.full, own.foreign)
     modules = {m: some for m, p in own.pairs.items() if (some := p.down or p.up)}
+    widths = {m: w for m, w in widths_of_pairs(own.pairs).items() if not config.stacks(m)}
     unread = yield from adapter_checks.targets(case.path, case.weights, config, modules, (*own.full, *own.beside))
     yield Coverage(item=case.weights, outcome=Outcome.SKIPPED if unread else Outcome.COMPLETED, reason=unread)
     yield from base_checks.held(
-        case.composition, case.names, case.weights, widths_of_pairs(own.pairs), own.full, packed=config.packed,
+        case.composition, case.names, case.weights, widths, own.full, packed=config.packed,
         transposed=config.fan_in_fan_out, added=added_tokens(case.composition.adapter, case.adapter.folder, case.ctx), ctx=case.ctx,
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from posixpath import dirname, join, normpath
 
 from governance.context import RunContext
@@ -53,6 +53,8 @@ class ModelGraph:
         _rule("graph-target", "settings make a loader import, run or install what they name", Severity.HIGH,
               "CWE-470", "CVE-2025-23304"),
         _rule("hdf5-pickle", "HDF5 holds a pickle that its readers unpickle", Severity.HIGH, "CWE-502"),
+        _rule("graph-carries-file", "constants or unknown fields of a graph begin with an intact file", Severity.MEDIUM,
+              "AML.T0018.002", "CWE-506"),
         _rule("graph-broken", "a graph or its configuration is invalid, cut off or goes on after its end", Severity.MEDIUM,
               "CWE-20"),
     )  # fmt: skip
@@ -63,7 +65,7 @@ class ModelGraph:
 
     def scan(self, composition: Composition, ctx: RunContext) -> Iterator[Fact | Coverage]:
         """Yield what the graphs of each file do, and coverage for each file."""
-        here = {entry.path for entry in composition.adapter.files}
+        here = {entry.path: entry.size for entry in composition.adapter.files}
         refused = dict(composition.adapter.refused)
         for entry, root in contents(composition, ctx):
             if root is None:
@@ -72,7 +74,7 @@ class ModelGraph:
                 yield from _file(root, ctx, here, refused)
 
 
-def _file(root: Content, ctx: RunContext, here: set[str], refused: dict[str, str]) -> Iterator[Fact | Coverage]:
+def _file(root: Content, ctx: RunContext, here: Mapping[str, int], refused: dict[str, str]) -> Iterator[Fact | Coverage]:
     """Yield what one file and everything in it does, the worst first."""
     findings, gaps, read = list[Finding](), list[str](), False
     for content in root.walk():
@@ -81,7 +83,7 @@ def _file(root: Content, ctx: RunContext, here: set[str], refused: dict[str, str
         if said is None:
             continue
         read = True
-        remarks = [*said.remarks, *(_missing(content, said.refers, here, refused) if content is root else ())]
+        remarks = [*said.remarks, *(_missing(content, said, here, refused) if content is root else ())]
         findings += [_finding(content, remark) for remark in remarks]
         gaps += [": ".join((*map(shown, content.entry), gap)) for gap in said.gaps]
     findings.sort(key=lambda f: -f.severity.rank)
@@ -105,9 +107,14 @@ def _said(content: Content, ctx: RunContext) -> Said | None:
         return Said(gaps=(f"it cannot be read: {getattr(error, 'strerror', None) or error}",))
 
 
-def _missing(content: Content, refers: tuple[str, ...], here: set[str], refused: dict[str, str]) -> Iterator[Remark]:
-    """Yield the data files a graph names that are links, or not in the folder."""
-    for name in refers:
+def _missing(content: Content, said: Said, here: Mapping[str, int], refused: dict[str, str]) -> Iterator[Remark]:
+    """Yield the data files a graph names that are links, not in the folder, or too short."""
+    for place in said.outside:
+        size = here.get(normpath(join(dirname(content.path), place.location.replace("\\", "/"))))
+        if size is not None and place.end > size:
+            words = f"a tensor's data ends at byte {place.end:,} of {place.location[:120]!a}, which has {size:,}"
+            yield Remark("graph-broken", Severity.MEDIUM, words)
+    for name in said.refers:
         path = normpath(join(dirname(content.path), name.replace("\\", "/")))
         if path in refused and "link" in refused[path].lower():
             words = f"its data lies in {name[:120]!a}, which is a link: {shown(refused[path])}"

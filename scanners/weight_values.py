@@ -38,6 +38,8 @@ _PATTERN = Rule(
 )
 #: Calibrated on public adapters, see the class.
 _FACTOR, _SHARE, _FEWEST_ROWS = 10.0, 0.5, 16
+#: Norms of an update before scaling: below the first it rounds away in any base, above the second it drowns one.
+_LEAST, _MOST = 1e-9, 1e4
 #: Numbers of one half of an update that are held at once.
 _MOST_NUMBERS = 8 << 20
 _SHOWN = 5
@@ -123,6 +125,7 @@ class _Seen:
     modules: set[str] = field(default_factory=set)
     alike: dict[tuple[object, ...], list[_Tensor]] = field(default_factory=dict)
     odd: list[tuple[_Tensor, LowBits]] = field(default_factory=list)
+    off: list[_Tensor] = field(default_factory=list)
     low_bits: int = 0
     broken: set[str] = field(default_factory=set)
     magnitudes: bool = False
@@ -149,7 +152,7 @@ def _tensors(stream: BinaryIO, content: Content, ctx: RunContext) -> tuple[list[
     if content.kind == "safetensors":
         header = header_in(stream, content.size, ctx.limits)
         if not header.sound:
-            return [], next(p.message for p in header.problems)
+            return [], header.gap or next(p.message for p in header.problems if p.severity not in (Severity.LOW, Severity.INFO))
         begin = header.data_start
         return [_Tensor(t.name, t.dtype, t.shape, begin + t.start, t.end - t.start, part_of(t.name)) for t in header.tensors], ""
     read = read_gguf(stream, content.size, ctx.limits)
@@ -180,6 +183,8 @@ def _pass(stream: BinaryIO, tensors: Iterable[_Tensor], ctx: RunContext) -> _See
         seen.modules.add(tensor.part.module)
         if values.bad:
             seen.broken.add(tensor.part.module)
+        if tensor.part.role == "one" and values.zero:
+            seen.off.append(tensor)
         if values.one if tensor.part.role == "one" else values.zero:
             seen.neutral.setdefault(tensor.part.module, []).append(tensor)
         elif not values.one and tensor.length >= 64:
@@ -215,6 +220,9 @@ def _said(content: Content, seen: _Seen) -> Iterator[Finding]:
             {"first": shown(tensors[0].name)[:200]},
             severity,
         )
+    if seen.off:
+        what = f"{len(seen.off):,} vectors that scale a module's output are zero: they switch off what the base does there"
+        yield _finding(_ZERO, content, what, seen.off, _LOOK, {"first": shown(seen.off[0].name)[:200]})
     if seen.odd:
         tensor, low = max(seen.odd, key=lambda found: (found[1].order, found[1].odd))
         what = (
@@ -260,6 +268,7 @@ def _sizes(content: Content, stream: BinaryIO, tensors: Iterable[_Tensor], seen:
         if update is not None:
             updates.append(update)
             place[module] = pair["up"]
+    yield from _extremes(content, updates, place)
     far = [d for d in deviations(updates) if d.factor > _FACTOR]
     if far:
         worst = far[0]
@@ -278,6 +287,24 @@ def _sizes(content: Content, stream: BinaryIO, tensors: Iterable[_Tensor], seen:
         )
         evidence = {"row": str(most.row), "share": f"{most.share:.4f}", "rows": str(most.rows)}
         yield _finding(_OUTLIER, content, what, [place[u.module] for u in narrow], _LOOK, evidence)
+
+
+def _extremes(content: Content, updates: list[Update], place: dict[str, _Tensor]) -> Iterator[Finding]:
+    """Yield updates no training leaves, whatever the others are: all so small that they round away, or one that drowns its base."""
+    biggest = max((u.size for u in updates), default=0.0)
+    if 0 < biggest < _LEAST:
+        what = f"the updates of all {len(updates):,} modules are next to nothing: the largest has the norm {biggest:.2g}"
+        remedy = "ask the author whether training failed or the wrong file was uploaded"
+        severity = Severity.MEDIUM if content.name in _LOADED and not content.entry else Severity.LOW
+        first = updates[0].module
+        yield _finding(_ZERO, content, what, [place[u.module] for u in updates], remedy, {"first": shown(first)[:200]}, severity)
+    vast = sorted((u for u in updates if u.size > _MOST), key=lambda u: -u.size)
+    if vast:
+        what = (
+            f"{len(vast):,} of {len(updates):,} updates are larger than the weights they change:"
+            f" {shown(vast[0].module)[:120]!a} has the norm {vast[0].size:,.3g} before scaling"
+        )
+        yield _finding(_OUTLIER, content, what, [place[u.module] for u in vast], _LOOK, {"norm": f"{vast[0].size:.4g}"})
 
 
 def _update(stream: BinaryIO, module: str, down: _Tensor, up: _Tensor) -> Update | None:

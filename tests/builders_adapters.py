@@ -19,7 +19,7 @@ from policies.licenses import license_table
 from scanners._formats.description import describe
 
 Files = Mapping[str, object]
-_WIDTH = {"F32": 4, "BF16": 2, "F16": 2, "U8": 1}
+_WIDTH = {"F32": 4, "BF16": 2, "I64": 8, "F16": 2, "U8": 1}
 #: One, as each type stores it.
 _ONE = {"F32": b"\x00\x00\x80\x3f", "BF16": b"\x80\x3f", "F16": b"\x00\x3c", "U8": b"\x01"}
 _FILLS = {"zero": {}, "one": _ONE, "nan": {"F32": b"\x00\x00\xc0\x7f", "BF16": b"\xc0\x7f", "F16": b"\x00\x7e"}}

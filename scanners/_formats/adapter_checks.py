@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from governance.evidence import Confidence, Finding, Location, Severity
 from scanners._formats.adapter_rules import FOREIGN, FULL, PAIR, RANK, TARGETS, cut, said
 from scanners._formats.adapters import (
+    PREFIX,
     AdapterTensors,
     LoraConfig,
     broken_pairs,
@@ -26,6 +27,7 @@ from scanners._formats.safetensors import Tensor
 
 _SAME = "ask the author for configuration and weights of the same training run"
 _BLOCK = re.compile(r"\A(?P<stem>.*?)\.(?P<layer>\d{1,6})\.(?P<block>[\w.]+)\.(?P<kind>\w+)\Z")
+_WHOLE = frozenset({"I64", "I32", "I16", "U64", "U32", "U16", "BOOL"})
 #: Layers of a kind, at least, before one that is missing says anything.
 _ENOUGH = 6
 
@@ -54,6 +56,35 @@ def pairs(weights: str, config: LoraConfig, tensors: AdapterTensors) -> Iterator
             *(Location(path=weights, tensor=t.name) for t, _, _ in ranks[:5]), found=str(found), expected=str(expected),
         )  # fmt: skip
     yield from _beside(weights, config, tensors)
+    yield from _kinds(weights, config, tensors)
+
+
+def _kinds(weights: str, config: LoraConfig, tensors: AdapterTensors) -> Iterator[Finding]:
+    """Yield biases that nothing declares, and updates whose numbers no training leaves."""
+    if tensors.biases and not config.lora_bias:
+        first = tensors.biases[0]
+        yield said(
+            TARGETS, f"{len(tensors.biases)} updates bring a bias, but lora_bias is not set: some loaders add it, some do not",
+            _SAME, Location(path=weights, tensor=first.name),
+        )  # fmt: skip
+    whole_ = [t for p in tensors.pairs.values() for t in (p.down, p.up) if t and t.dtype in _WHOLE]
+    if whole_:
+        yield said(
+            PAIR, f"{len(whole_)} halves hold whole numbers ({whole_[0].dtype}), which no training leaves, "
+            f"first {cut(whole_[0].name, 200)}",
+            "ask the author for an intact file", Location(path=weights, tensor=whole_[0].name), severity=Severity.MEDIUM,
+        )  # fmt: skip
+
+
+def unloaded(weights: str, tensors: AdapterTensors) -> Iterator[Finding]:
+    """Yield names that peft's loader passes over in silence: those of its own file that lack its prefix."""
+    names = [t.name for p in tensors.pairs.values() for t in (p.down, p.up) if t]
+    strange = [n for n in names if not n.startswith(PREFIX)]
+    if strange and weights.rsplit("/", 1)[-1].startswith("adapter_model."):
+        yield said(
+            TARGETS, f"{len(strange)} of {len(names)} halves have no name peft loads, first {cut(strange[0], 200)}: it leaves them "
+            "out in silence, other loaders may not", _SAME, Location(path=weights, tensor=strange[0]),
+        )  # fmt: skip
 
 
 def _beside(weights: str, config: LoraConfig, tensors: AdapterTensors) -> Iterator[Finding]:
@@ -149,10 +180,8 @@ def targets(
         modules: That have updates, with one tensor of each.
         beside: Modules that have other tensors.
     """
-    if config.parameters:
-        return ""
     try:
-        stray = [m for m in modules if not config.targeted(m)]
+        stray = [m for m in modules if not config.stacks(m) and not config.targeted(m)]
     except UnreadablePatternError as error:
         return f"target_modules is a pattern that is not read ({error})"
     if stray:

@@ -47,11 +47,13 @@ class Weights:
         tensors: Empty if they could not be read.
         metadata: Of a safetensors header.
         unread: Why there is nothing; empty if there is.
+        empty: Whether the file is sound and holds nothing.
     """
 
     tensors: tuple[Tensor, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
     unread: str = ""
+    empty: bool = False
 
 
 def is_part(path: str) -> bool:
@@ -79,9 +81,10 @@ def read_weights(subject: Subject, entry: FileEntry, ctx: RunContext) -> Weights
         return Weights(tensors, unread=why)
     header = read_header(subject, entry.path, ctx)
     if root.kind in ("safetensors", "lfs-pointer", "empty") or header.tensors or entry.path.endswith(".safetensors"):
-        if header.pointer or (header.problems and not header.tensors):
-            return Weights(unread=header.problems[0].message)
-        return Weights(header.tensors, header.metadata, "" if header.tensors else "holds no tensors")
+        if header.gap or header.pointer or (header.problems and not header.tensors):
+            return Weights(unread=header.gap or header.problems[0].message)
+        empty = not header.tensors
+        return Weights(header.tensors, header.metadata, "holds no tensors" if empty else "", empty and not header.problems)
     return Weights(unread=f"its shapes are not read: it is {words_of(root.kind)}")
 
 

@@ -50,6 +50,8 @@ class LoraConfig:
         target_pattern: ``target_modules`` as a regular expression.
         all_linear: ``target_modules`` is ``all-linear``, or unset (then the library chooses).
         parameters: ``target_parameters``: tensors inside modules, whose names and ranks follow other laws.
+        parents: The modules those tensors are in; empty for one that is named alone.
+        lora_bias: Whether updates have a bias.
         to_save: ``modules_to_save``.
         rslora: Whether alpha is divided by √r.
         fan_in_fan_out: Whether the base's weights are stored transposed.
@@ -71,6 +73,8 @@ class LoraConfig:
     target_pattern: str = ""
     all_linear: bool = False
     parameters: bool = False
+    parents: tuple[str, ...] = ()
+    lora_bias: bool = False
     to_save: tuple[str, ...] = ()
     rslora: bool = False
     fan_in_fan_out: bool = False
@@ -104,6 +108,10 @@ class LoraConfig:
             return None
         return alpha / (math.sqrt(rank) if self.rslora else rank)
 
+    def stacks(self, module: str) -> bool:
+        """Return whether the updates of a module are those of parameters in it, such as experts in one tensor."""
+        return any(not p or module == p or module.endswith(f".{p}") for p in self.parents)
+
     def targeted(self, module: str) -> bool:
         """Return whether the configuration names a module.
 
@@ -136,6 +144,7 @@ class AdapterTensors:
         foreign: Tensors of no kind PEFT writes for LoRA.
         kohya: Whether the names are those of kohya's scripts.
         beside: DoRA's magnitudes and trained rows of the vocabulary, by module.
+        biases: Of the updates themselves.
     """
 
     pairs: Mapping[str, Pair]
@@ -143,6 +152,7 @@ class AdapterTensors:
     foreign: tuple[Tensor, ...]
     kohya: bool
     beside: Mapping[str, list[Tensor]] = field(default_factory=dict)
+    biases: tuple[Tensor, ...] = ()
 
 
 def read_config(said: Mapping[str, object]) -> LoraConfig:
@@ -162,6 +172,8 @@ def read_config(said: Mapping[str, object]) -> LoraConfig:
         target_pattern=text if text != "all-linear" else "",
         all_linear=text == "all-linear" or targets is None,
         parameters=bool(said.get("target_parameters")),
+        parents=tuple(dict.fromkeys(n.rpartition(".")[0] for n in _names(said.get("target_parameters")))),
+        lora_bias=said.get("lora_bias") is True,
         to_save=saved,
         rslora=said.get("use_rslora") is True,
         fan_in_fan_out=said.get("fan_in_fan_out") is True,
@@ -197,7 +209,7 @@ def sort_tensors(tensors: Iterable[Tensor]) -> AdapterTensors:
     pairs: dict[str, Pair] = {}
     full: dict[str, tuple[Tensor, ...]] = {}
     beside: dict[str, list[Tensor]] = {}
-    foreign, kohya = [], False
+    foreign, biases, kohya = [], list[Tensor](), False
     for tensor in tensors:
         kohya = kohya or (len(tensor.name) <= _LONGEST_NAME and _KOHYA.search(tensor.name) is not None)
         tensor = _as_peft(tensor)
@@ -206,6 +218,7 @@ def sort_tensors(tensors: Iterable[Tensor]) -> AdapterTensors:
             foreign.append(tensor)
         elif match := _PART.match(name):
             if match["kind"] == "bias":
+                biases.append(tensor)
                 continue
             pair = pairs.setdefault(match["module"].removesuffix(".base_layer"), Pair())
             pair.embedding = pair.embedding or "embedding" in match["part"]
@@ -219,7 +232,7 @@ def sort_tensors(tensors: Iterable[Tensor]) -> AdapterTensors:
             full[match["module"]] = (*full.get(match["module"], ()), tensor)
         else:
             foreign.append(tensor)
-    return AdapterTensors(pairs=pairs, full=full, foreign=tuple(foreign), kohya=kohya, beside=beside)
+    return AdapterTensors(pairs=pairs, full=full, foreign=tuple(foreign), kohya=kohya, beside=beside, biases=tuple(biases))
 
 
 def _as_peft(tensor: Tensor) -> Tensor:

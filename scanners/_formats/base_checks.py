@@ -96,8 +96,8 @@ def _by_table(row: KnownBase, weights: str, widths: Mapping[str, Width]) -> Iter
         + (f"; they fit {', '.join(fits[:3])}" if fits else "; they fit no base known here, such as a reduced one"),
         _FIND,
         Location(path=weights, tensor=next(iter(widths.values())).tensor),
-        severity=None if sure else Severity.LOW,
-        confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
+        severity=Severity.MEDIUM if sure else Severity.LOW,  # the table is no base at hand
+        confidence=Confidence.MEDIUM,
         known=row.name,
     )
 
@@ -145,6 +145,6 @@ def _shapes(base: Subject, ctx: RunContext) -> BaseShapes | str:
     if files and all(f.present for f in files):
         headers = [read_header(base, f.path, ctx) for f in files]
         tensors = [t for h in headers for t in h.tensors]
-        if tensors and not any(h.pointer for h in headers):
+        if tensors and not any(h.pointer or h.gap for h in headers):
             return from_headers(tensors, config, f"{len(files)} safetensors files" if len(files) > 1 else files[0].path)
     return from_config(config) or "neither weights nor a configuration of the base can be read here"

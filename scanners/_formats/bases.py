@@ -21,6 +21,7 @@ _LAYER = re.compile(r"(?:\A|\.)(?P<index>\d+)\.(?P<rest>.+)\Z")
 _OTHER_TOWER = re.compile(r"vision|visual|image|audio|speech|encoder")
 #: A width nothing is known of.
 _ANY = -1
+_EMBEDDINGS, _HEADS = ("embed_tokens", "wte", "word_embeddings", "embed_in", "shared"), ("lm_head", "embed_out")
 _PACKED = ("U8", "I8", "I32", "F8_E4M3", "F8_E5M2", "F4")
 
 
@@ -87,6 +88,9 @@ def from_headers(tensors: Iterable[Tensor], config: Mapping[str, object], where:
             modules[key] = (*modules.get(key, ()), tensor.shape)
         if match := _LAYER.search(module):
             kinds.setdefault(match["rest"], set()).add(int(match["index"]))
+    tables = [m for m in modules if m.rsplit(".", 1)[-1] in _EMBEDDINGS]
+    for head in _HEADS if tables else ():  # an output layer that is tied to the embeddings is not stored
+        modules.setdefault(head, modules[tables[0]])
     return BaseShapes(
         modules=modules,
         kinds={k: frozenset(v) for k, v in kinds.items()},

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from governance.context import Limits
 from governance.evidence import Severity
 from scanners._formats.ggml_types import tensor_types
+from scanners._formats.gguf_laws import unlikely
 from scanners._formats.names import shown
 from scanners._formats.tensor_spans import MOST, Placed, Problem, elements, header_lie, offset_lie, tiling
 
@@ -27,6 +28,8 @@ _BOOL, _STRING, _ARRAY, _UINT32 = 7, 8, 9, 4
 _PADDING, _LONGEST_KEY, _LONGEST_NAME, _DEEPEST, _MOST_AXES, _FIRST_READ, _MOST_PROBLEMS = 64, 65_535, 1_024, 3, 4, 1 << 16, 200
 #: Rows, entries and arrays inside arrays that are walked; large models have a few thousand.
 _MOST_ROWS = 300_000
+#: GGML_MAX_NAME.
+_GGML_NAME = 64
 #: A number above this is no type of any ggml to come.
 _NO_TYPE = 1_000
 
@@ -204,7 +207,7 @@ class _Walk:
             self._step = min(self._step * 2, 1 << 21)
             got = self._stream.read(want)
             if not got:
-                raise _EndError("the file is shorter than its size says", len(self.data))
+                raise _EndError("the file is shorter than its size says", len(self.data), gap=True)
             self.data += got
 
     def left(self, count: int, least: int, what: str) -> None:
@@ -246,11 +249,8 @@ class _Walk:
                 self.note(header_lie(f"the key {shown(key)[:60]!a} is not UTF-8", began))
             value = self.value(self.number(_UINT32))
             if key in self.metadata:
-                self.note(
-                    Problem(
-                        "tensor-duplicate-key", Severity.HIGH, f"the key {shown(key)[:60]!a} occurs more than once", None, began
-                    )
-                )
+                words = f"the key {shown(key)[:60]!a} occurs more than once"
+                self.note(Problem("tensor-duplicate-key", Severity.HIGH, words, None, began))
                 continue
             self.metadata[key] = value
             if key == "general.alignment":
@@ -337,6 +337,9 @@ class _Walk:
                 self.note(header_lie("a tensor's name is not UTF-8", began, name))
             if name in seen:
                 self.note(Problem("tensor-duplicate-key", Severity.HIGH, "two tensors have this name", name, began))
+            if len(raw) >= _GGML_NAME:
+                words = f"its name has {len(raw):,} bytes, ggml holds {_GGML_NAME - 1}"
+                self.note(Problem("tensor-header", Severity.MEDIUM, words, name, began))
             seen.add(name)
             axes = self.number(_UINT32)
             if axes > _MOST_AXES:
@@ -364,6 +367,8 @@ class _Walk:
 
     def place(self) -> None:
         """Compare the table's arithmetic with the file."""
+        for problem in unlikely(self.metadata):
+            self.note(problem)
         self.data_start = -(-self.at // self.alignment) * self.alignment
         if not self.gap and (self.tensors or self.data_start < self._size):
             spans = [Placed(t.name, t.start, t.end) for t in self.tensors]

@@ -12,6 +12,7 @@ from scanners._formats import hdf5, keras, model_settings, msgpack, onnx, tensor
 from scanners._formats.documents import parse_json
 from scanners._formats.graph_kinds import recognise
 from scanners._formats.kind_table import words_of
+from scanners._formats.onnx_tensors import External
 from scanners._formats.protobuf import Wire
 from scanners._formats.tree import Content, Remark
 
@@ -32,6 +33,7 @@ class Said:
     remarks: tuple[Remark, ...] = ()
     gaps: tuple[str, ...] = ()
     refers: tuple[str, ...] = ()
+    outside: tuple[External, ...] = ()
 
 
 def look(content: Content, limits: Limits) -> Said | None:
@@ -50,6 +52,7 @@ def look(content: Content, limits: Limits) -> Said | None:
         tuple(dict.fromkeys(r for p in parts for r in p.remarks)),
         tuple(g for p in parts for g in p.gaps),
         tuple(name for p in parts for name in p.refers),
+        tuple(place for p in parts for place in p.outside),
     )
 
 
@@ -100,13 +103,14 @@ def _binary(stream: BinaryIO, size: int, kind: str, limits: Limits) -> Said:
         tuple(r for p in parts for r in p.remarks),
         tuple(g for p in parts for g in p.gaps),
         tuple(n for p in parts for n in p.refers),
+        tuple(place for p in parts for place in p.outside),
     )
 
 
 def _of(reading: onnx.Reading) -> Said:
     broken = [g for g in reading.gaps if not any(r.rule == "graph-broken" for r in reading.remarks)]
     remarks = tuple(Remark("graph-broken", Severity.MEDIUM, words) for words in broken)
-    return Said((*reading.remarks, *remarks), reading.gaps, reading.refers)
+    return Said((*reading.remarks, *remarks), reading.gaps, reading.refers, reading.outside)
 
 
 def _hdf5(seen: hdf5.Hdf5, limits: Limits) -> Said:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from governance.evidence import Severity
+from scanners._formats.carried_files import carried_file
 from scanners._formats.onnx import Reading
 from scanners._formats.tree import Remark
 
@@ -21,6 +22,14 @@ _SIZED = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
 _EXTENDED = {0xC7: 1, 0xC8: 2, 0xC9: 4}
 _FIXED_EXTENDED = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 _ARRAYS, _MAPS = {0xDC: 2, 0xDD: 4}, {0xDE: 2, 0xDF: 4}
+#: Bytes of one element, by numpy's name.
+_WIDTHS = {
+    "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2, "V2": 2, "int32": 4, "uint32": 4,
+    "float32": 4, "int64": 8, "uint64": 8, "float64": 8, "complex64": 8, "complex128": 16,
+}  # fmt: skip
+#: Types of fewer bits or of eight, whose stored width differs between writers.
+_NARROW = ("float8", "float4", "float6", "int4", "uint4", "int2", "uint2")
+_HEAD = 1_024
 _FLAX = {1: "an array", 2: "a complex number", 3: "a numpy scalar"}
 
 
@@ -77,6 +86,8 @@ class _Walker:
                 self._extension(code, found)
                 if code in (1, 3):
                     inside.append((self.at, self.at + length))
+            if outer and mark in (0xC4, 0xC5, 0xC6) and length >= 16 and self.at + length <= end:
+                self._carried(self._stream.read(min(length, _HEAD)), self.at, found)
             if length:
                 self.at += length
                 if self.at > end:
@@ -89,6 +100,8 @@ class _Walker:
             why = self.walk(begin, finish, found, False)
             if why is not None or self.at != finish:
                 words = "an array in it is no array of Flax"
+                found.setdefault(("", words), Remark("graph-broken", Severity.MEDIUM, words, begin))
+            elif words := self._array(begin, finish, found):
                 found.setdefault(("", words), Remark("graph-broken", Severity.MEDIUM, words, begin))
         self.at = last
         return None
@@ -118,6 +131,37 @@ class _Walker:
             count = self._take(_MAPS[mark], end)
             return count * 2 if count >= 0 else -1, 0, None
         return -1, -1, None
+
+    def _array(self, begin: int, end: int, found: dict[tuple[str, str], Remark]) -> str:
+        """Return what is wrong with an array as Flax packs it: its shape, the name of its type, its bytes."""
+        self._stream.seek(begin)
+        self.at = begin
+        if self._item(self._take(1, end), end)[0] != 3:
+            return "an array in it is no array of Flax"
+        count = 1
+        axes = self._item(self._take(1, end), end)[0]
+        for _ in range(min(max(axes, 0), 64)):
+            mark = self._take(1, end)
+            count *= mark if 0 <= mark < 0x80 else self._take(_FIXED[mark], end) if 0xCC <= mark <= 0xD3 else 0
+        mark = self._take(1, end)
+        length = self._item(mark, end)[1]
+        kind = self._stream.read(min(max(length, 0), 40)).decode("ascii", "replace")
+        self.at += max(length, 0)
+        self._stream.seek(self.at)
+        size = self._item(self._take(1, end), end)[1]
+        if kind.startswith(_NARROW):
+            return ""
+        width = _WIDTHS.get(kind)
+        if width is None:
+            return f"an array in it has the type {kind!a}, which is no number"
+        if not kind.startswith(("float", "bfloat", "complex", "V")) and size >= 16:
+            self._carried(self._stream.read(min(size, _HEAD)), self.at, found)
+        return f"an array in it has {size:,} bytes where its shape needs {count * width:,}" if size != count * width else ""
+
+    def _carried(self, head: bytes, at: int, found: dict[tuple[str, str], Remark]) -> None:
+        if words := carried_file(head):
+            said = f"bytes in it begin with {words}"
+            found.setdefault(("graph-carries-file", said), Remark("graph-carries-file", Severity.MEDIUM, said, at))
 
     def _extension(self, code: int, found: dict[tuple[str, str], Remark]) -> None:
         if code not in _FLAX:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from governance.context import Limits
 from governance.evidence import Severity
+from scanners._formats.onnx_tensors import External, carried, external, faults
 from scanners._formats.paths import escapes
 from scanners._formats.protobuf import Field, Message, Wire, walk
 from scanners._formats.tree import Remark
@@ -46,6 +47,7 @@ class Reading:
     remarks: tuple[Remark, ...] = ()
     gaps: tuple[str, ...] = ()
     refers: tuple[str, ...] = ()
+    outside: tuple[External, ...] = ()
 
 
 def read(stream: BinaryIO, size: int, limits: Limits) -> Reading:
@@ -61,7 +63,7 @@ def read(stream: BinaryIO, size: int, limits: Limits) -> Reading:
         review.take(wire, message)
     remarks = [*review.remarks, *review.custom()][: limits.findings]
     gaps = (wire.broken,) if wire.broken else ()
-    return Reading(tuple(remarks), gaps, tuple(dict.fromkeys(review.refers)))
+    return Reading(tuple(remarks), gaps, tuple(dict.fromkeys(review.refers)), tuple(review.outside.values()))
 
 
 class _Review:
@@ -69,9 +71,12 @@ class _Review:
         self.remarks, self.refers = list[Remark](), list[str]()
         self._native = dict[tuple[str, str], int]()
         self._own = set[tuple[str, str]]()
+        self.outside = dict[str, External]()
 
     def take(self, wire: Wire, message: Message) -> None:
         """Look at one message."""
+        for words, at in carried(wire, message):
+            self._say("graph-carries-file", Severity.MEDIUM, words, at)
         match message.name:
             case "tensor":
                 self._tensor(wire, message)
@@ -92,6 +97,10 @@ class _Review:
             yield Remark("custom-operator", Severity.MEDIUM, words, next(iter(ops.values())), "publish it with standard operators")
 
     def _tensor(self, wire: Wire, message: Message) -> None:
+        for words, at in faults(wire, message):
+            self._say("graph-broken", Severity.MEDIUM, words, at)
+        if (place := external(wire, message)) and place.end > self.outside.get(place.location, place).end - 1:
+            self.outside[place.location] = place  # the one that reaches farthest
         for entry in message.fields.get(13, ()):
             pair = {f.number: wire.text(f) for f in wire.fields(entry.start, entry.end) if f.number in (1, 2)}
             key, value = pair.get(1, ""), pair.get(2, "")

@@ -175,6 +175,8 @@ def breaks(law: Law, own: Sorted, settings: Mapping[str, object], ranks: Mapping
     """
     found = []
     numbers = {k: v for k, v in settings.items() if isinstance(v, int) and not isinstance(v, bool)}
+    if {"num_virtual_tokens", "num_transformer_submodules"} <= numbers.keys():
+        numbers["virtual_rows"] = numbers["num_virtual_tokens"] * numbers["num_transformer_submodules"]
     for module, owned in own.modules.items():
         some = next(iter(owned.parts.values()))
         missing = [p.name for p in law.parts if p.needed and p.name not in owned.parts]

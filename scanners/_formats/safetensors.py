@@ -6,9 +6,10 @@ Source:
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -34,6 +35,8 @@ _LONGEST = 100_000_000
 #: Values a header may have: enough for 300,000 tensors, few enough for the memory of a scan.
 _MOST_PARTS = 3_000_000
 _MOST_PROBLEMS = 200
+#: Bytes of a header that is kept once it is parsed, and how many tensors and headers are kept.
+_WORTH_KEEPING, _MOST_KEPT, _MOST_HEADERS = 1 << 14, 400_000, 64
 _FIELDS = {"dtype", "shape", "data_offsets"}
 
 
@@ -94,15 +97,15 @@ class Header:
 
 
 def read_header(subject: Subject, name: str, ctx: RunContext) -> Header:
-    """Read the header of a subject's safetensors file; never raises on content."""
+    """Read the header of a subject's safetensors file; what cannot be had is a gap and no fault of the file."""
     entry = subject.file(name)
     try:
         with ctx.open(subject, name) as stream:
             return header_in(stream, entry.size if entry else 0, ctx.limits)
     except OSError as error:
-        return _unread(header_lie(f"cannot be read: {os.strerror(error.errno or 0)}"))
+        return Header(gap=f"it cannot be read: {os.strerror(error.errno or 0)}")
     except SubjectError as error:
-        return _unread(header_lie(f"cannot be read: {error.message}"))
+        return Header(gap=f"it cannot be read: {error.message}")
 
 
 def header_in(stream: BinaryIO, size: int, limits: Limits) -> Header:
@@ -114,7 +117,11 @@ def header_in(stream: BinaryIO, size: int, limits: Limits) -> Header:
         limits: ``header_bytes`` is the ceiling; nothing is allocated by the header's own claim.
 
     Returns:
-        The header with its problems; never raises on content.
+        The header with its problems; never raises on content. Headers of the same bytes are parsed once.
+
+    Raises:
+        OSError: The bytes cannot be had.
+        SubjectError: The same, when they are asked for by range.
     """
     stream.seek(0)
     first = stream.read(8)
@@ -128,7 +135,36 @@ def header_in(stream: BinaryIO, size: int, limits: Limits) -> Header:
     if claimed > limits.header_bytes:
         return _unread(header_lie(f"the header's {claimed:,} bytes are above the limit", 0), claimed)
     stream.seek(8)
-    return _parsed(stream.read(claimed), claimed, size - 8 - claimed)
+    data = stream.read(claimed)
+    if len(data) < claimed:
+        return Header(header_bytes=claimed, gap=f"{len(data):,} of the header's {claimed:,} bytes could be read")
+    return _kept.parsed(data, size - 8 - claimed)
+
+
+class _Kept:
+    """The long headers parsed last, by their content: several scanners read the same file."""
+
+    def __init__(self) -> None:
+        self._headers: OrderedDict[tuple[bytes, int], Header] = OrderedDict()
+        self._tensors = 0
+
+    def parsed(self, data: bytes, data_bytes: int) -> Header:
+        """Return a header, parsed now or before."""
+        if len(data) < _WORTH_KEEPING:
+            return _parsed(data, len(data), data_bytes)
+        key = hashlib.sha256(data).digest(), data_bytes
+        if (known := self._headers.get(key)) is not None:
+            self._headers.move_to_end(key)
+            return known
+        made = _parsed(data, len(data), data_bytes)
+        self._headers[key] = made
+        self._tensors += len(made.tensors)
+        while (self._tensors > _MOST_KEPT and len(self._headers) > 1) or len(self._headers) > _MOST_HEADERS:
+            self._tensors -= len(self._headers.popitem(last=False)[1].tensors)
+        return made
+
+
+_kept = _Kept()
 
 
 def _unread(problem: Problem, claimed: int = 0, *more: Problem) -> Header:

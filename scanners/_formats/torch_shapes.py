@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
+from governance.errors import SubjectError
 from scanners._formats.safetensors import Tensor
 from scanners._formats.tree import Content
 
@@ -54,7 +55,10 @@ def torch_tensors(root: Content) -> tuple[tuple[Tensor, ...], str]:
     wanted = [c for c in root.walk() if c.kind == "pickle" and (c is root or c.name == "data.pkl")]
     if not wanted:
         return (), f"it is no pickle torch would write, but {root.kind}"
-    data = wanted[0].read(_MOST_BYTES) if wanted[0] is not root else _head(root)
+    try:
+        data = wanted[0].read(_MOST_BYTES) if wanted[0] is not root else _head(root)
+    except (OSError, SubjectError) as error:
+        return (), f"it cannot be read: {getattr(error, 'strerror', None) or error}"
     if data is None:
         return (), "its pickle is larger than is read here"
     found: dict[str, _Shape] = {}
@@ -70,12 +74,9 @@ def torch_tensors(root: Content) -> tuple[tuple[Tensor, ...], str]:
     return tensors, "" if tensors else "its pickle holds no state dict"
 
 
-def _head(root: Content) -> bytes | None:
-    try:
-        with root.open() as stream:
-            return stream.read(_MOST_BYTES)
-    except OSError:
-        return None
+def _head(root: Content) -> bytes:
+    with root.open() as stream:
+        return stream.read(_MOST_BYTES)
 
 
 def _state(stream: BytesIO) -> dict[str, _Shape]:
