@@ -18,6 +18,7 @@ _COMMANDS = {
     "audit": ("audit", "audit_app"),
     "scan": ("scan", "app"),
     "report": ("audit", "report_app"),
+    "bom": ("bom", "app"),
     "history": ("audit", "history_app"),
     "policy": ("policy", "app"),
     "rules": ("about", "rules_app"),

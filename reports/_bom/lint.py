@@ -19,7 +19,7 @@ from reports._bom.licenses import spdx_id
 from reports._bom.problem import Problem
 from reports._bom.tree import Node, components, each_component, items, nodes_of
 
-__all__ = ["Problem", "against_schema", "components", "lint"]
+__all__ = ["Problem", "against_schema", "components", "each_component", "lint"]
 _SERIAL = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
 _MODEL, _DATA = "machine-learning-model", "data"
 _MOST = 500

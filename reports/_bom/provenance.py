@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from reports._bom.parts import Part, Parts
+from reports._bom.parts import OWN, Part, Parts
 
 Provenance = Literal["measured", "declared", "inferred"]
 #: Fields of a component that identify it by themselves.
@@ -144,8 +144,13 @@ def _model_card(at: str, value: object) -> Iterable[tuple[str, Provenance, str]]
                 ("measured", "by this audit's run") if own else ("declared", "model card, under the heading for it")
             )
             yield (f"{at}/considerations/{key}/{place}", *who)
-    if "properties" in card:
-        yield f"{at}/properties", "declared", "configurations; numbers of metrics from this audit's run"
+    listed = card.get("properties")
+    for place, entry in enumerate(listed if isinstance(listed, list) else []):
+        reading = isinstance(entry, dict) and str(entry.get("name", "")).startswith(f"{OWN}metric:")
+        source: tuple[Provenance, str] = (
+            ("measured", "by this audit's run") if reading else ("declared", "configuration of the repository")
+        )
+        yield (f"{at}/properties/{place}", *source)
 
 
 def _pedigree(at: str, value: object) -> Iterable[tuple[str, Provenance, str]]:

@@ -141,7 +141,7 @@ def _pedigree(card: Scorecard, found: Parts) -> dict[str, object]:
     """Return where the adapter comes from: every ancestor, and the adapter as a patch on the first."""
     base = card.dossier.composition.base
     on = "/".join(filter(None, split_name(base))) if base else "a base that is not known"
-    claims = sorted({claim.by for claim in card.dossier.composition.description.claims})
+    claims = sorted({f"{claim.by} ({text_of(card, claim.name)})" for claim in card.dossier.composition.description.claims})
     notes = f"fine-tuned from {on}; named by: {', '.join(claims) or 'the request'}"
     patch = {
         "type": "unofficial",
