@@ -72,6 +72,6 @@ def _unreached(document: Mapping[str, object], needs: Mapping[str, list[str]]) -
                 reached.add(ref)
                 queue.append(ref)
     for place, component in enumerate(items(document.get("components"))):
-        ref = component.get("bom-ref") if isinstance(component, dict) else None
-        if isinstance(ref, str) and ref not in reached:
-            yield Problem("BOM-GRAPH", f"/components/{place}", f"{ref[:120]!r} is not reached from the root")
+        listed = component.get("bom-ref") if isinstance(component, dict) else None
+        if isinstance(listed, str) and listed not in reached:
+            yield Problem("BOM-GRAPH", f"/components/{place}", f"{listed[:120]!r} is not reached from the root")
