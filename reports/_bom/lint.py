@@ -12,12 +12,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
 
 from reports._bom import values
 from reports._bom.graph import graph
 from reports._bom.licenses import spdx_id
 from reports._bom.problem import Problem
 from reports._bom.tree import Node, components, each_component, items, nodes_of
+
+if TYPE_CHECKING:
+    from cyclonedx.validation.json import JsonStrictValidator
 
 __all__ = ["Problem", "against_schema", "components", "each_component", "lint"]
 _SERIAL = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
@@ -29,6 +34,15 @@ _ONE = ("ref", "attributedTo", "process")
 _MANY = ("dependsOn", "provides", "assemblies", "dependencies", "vulnerabilities", "subjects")
 
 
+@cache
+def _validator(specification: str) -> JsonStrictValidator:
+    """Return the strict validator of one version; it reads its schema once."""
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    return JsonStrictValidator(SchemaVersion.from_version(specification))
+
+
 def against_schema(text: str, specification: str) -> Iterator[Problem]:
     """Yield where a document breaks the official schema, at most twenty places.
 
@@ -36,12 +50,8 @@ def against_schema(text: str, specification: str) -> Iterator[Problem]:
         text: The document.
         specification: ``1.2`` to ``1.7``.
     """
-    from cyclonedx.schema import SchemaVersion
-    from cyclonedx.validation.json import JsonStrictValidator
-
-    validator = JsonStrictValidator(SchemaVersion.from_version(specification))
     try:
-        for found, error in enumerate(validator.validate_str(text, all_errors=True) or ()):
+        for found, error in enumerate(_validator(specification).validate_str(text, all_errors=True) or ()):
             if found == _MOST_SCHEMA:
                 return
             path = "/".join(str(p) for p in getattr(error.data, "absolute_path", ()))

@@ -61,7 +61,9 @@ def lint(document: Mapping[str, object]) -> tuple[Problem, ...]:
     Args:
         document: As parsed from JSON; validity is not assumed.
     """
-    elements = [(f"/@graph/{i}", e) for i, e in enumerate(items(document.get("@graph"))) if isinstance(e, dict)]
+    elements: list[tuple[str, Element]] = [
+        (f"/@graph/{i}", e) for i, e in enumerate(items(document.get("@graph"))) if isinstance(e, dict)
+    ]
     checks = (_root, _references, _unique, _hashes, _purls, _licenses, _pins, _graph, _numbers, _dates, _texts)
     return tuple(p for check in checks for _, p in zip(range(_MOST), check(elements), strict=False))
 

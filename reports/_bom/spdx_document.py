@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from governance.errors import PluginError
@@ -166,8 +166,8 @@ class _Writer:
         considered = model.get("considerations")
         limits = considered.get("technicalLimitations", []) if isinstance(considered, dict) else []
         kinds = [*p.states("config:architectures"), *p.states("peft:peft_type")]
-        if adapter and (kind := self._card.dossier.composition.description.peft_type):
-            kinds.append(f"{words.name(kind)} adapter")
+        if adapter and (form := self._card.dossier.composition.description.peft_type):
+            kinds.append(f"{words.name(form)} adapter")
         return {
             "ai_typeOfModel": kinds,
             "ai_domain": p.states("task"),
@@ -250,7 +250,7 @@ def _entry(key: str, value: str) -> Element:
     return {"type": "DictionaryEntry", "key": key, "value": value}
 
 
-def _once(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str] | list[tuple[str, str]]:
+def _once(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return pairs with the first value of each key."""
     found: dict[str, str] = {}
     for key, value in pairs:

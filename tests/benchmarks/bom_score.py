@@ -189,6 +189,11 @@ WHY = {
     "SBOM author": "no person named an organization (--supplier)",
     "system producer": "no person named an organization (--supplier)",
     "model producer": "a folder has no namespace that would name its publisher",
+    "dependency relationship": "no base, data set, tokenizer or library is known",
+    "system components": "no base, data set, tokenizer or library is known",
+    "model properties": "configuration and card state nothing of the architecture, or were not read",
+    "model input and output": "configuration and card do not tell, or were not read",
+    "model external references": "no address, no card and no license file",
     "infrastructure software": "no configuration states a library",
 }
 

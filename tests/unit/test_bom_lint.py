@@ -60,10 +60,12 @@ DAMAGES: tuple[tuple[str, str, Damage], ...] = (
     ("BOM-REF", "'nobody'", lambda b: b["formulation"][0]["workflows"][0].update(inputs=[{"resource": {"ref": "nobody"}}])),
     ("BOM-UNIQ", "is given to 2 things", lambda b: b["components"][0].update({"bom-ref": b["components"][1]["bom-ref"]})),
     ("BOM-UNIQ", "is given to 2 things", lambda b: root(b)["components"][0].update({"bom-ref": "adapter"})),
-    ("BOM-PTR", "'/components/99/hashes' points to nothing", lambda b: b["citations"][0]["pointers"].append("/components/99/hashes")),
+    ("BOM-PTR", "'/components/99/hashes' points to nothing",
+        lambda b: b["citations"][0]["pointers"].append("/components/99/hashes")),
     ("BOM-PTR", "points to nothing", lambda b: b["citations"][0]["pointers"].append("metadata")),
     ("BOM-HASH", "without a hash and without a reason", lambda b: part(b, "base").pop("hashes")),
-    ("BOM-HASH", "SHA-512 has 128 digits, not 64", lambda b: root(b)["hashes"].__setitem__(1, {"alg": "SHA-512", "content": "ab" * 32})),
+    ("BOM-HASH", "SHA-512 has 128 digits, not 64",
+        lambda b: root(b)["hashes"].__setitem__(1, {"alg": "SHA-512", "content": "ab" * 32})),
     ("BOM-HASH", "not hexadecimal", lambda b: root(b)["hashes"][0].update(content="xy" * 32)),
     ("BOM-HASH", "digest of an empty file", lambda b: root(b)["hashes"][0].update(
         content="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")),
@@ -73,8 +75,10 @@ DAMAGES: tuple[tuple[str, str, Damage], ...] = (
     ("BOM-PURL", "not pinned to a commit", lambda b: root(b).update(purl="pkg:huggingface/acme-health/discharge-lora@main")),
     ("BOM-PURL", "not pinned to a commit", lambda b: root(b).update(purl="pkg:huggingface/acme-health/discharge-lora@0123456")),
     ("BOM-PURL", "no purl", lambda b: root(b).update(purl="huggingface/acme-health/discharge-lora")),
-    ("BOM-PURL", "already stands at", lambda b: part(b, "ancestor-1").update(purl=part(b, "base")["purl"], version=part(b, "base")["version"])),
-    ("BOM-PURL", "without repo_type=dataset", lambda b: part(b, "dataset-").update(purl=f"pkg:huggingface/a/b@{COMMIT}", version=COMMIT)),
+    ("BOM-PURL", "already stands at",
+        lambda b: part(b, "ancestor-1").update(purl=part(b, "base")["purl"], version=part(b, "base")["version"])),
+    ("BOM-PURL", "without repo_type=dataset",
+        lambda b: part(b, "dataset-").update(purl=f"pkg:huggingface/a/b@{COMMIT}", version=COMMIT)),
     ("BOM-PURL", "is another version than", lambda b: root(b).update(version=COMMIT)),
     ("BOM-LIC", "'llama3.1' is no SPDX id", lambda b: root(b).update(licenses=[{"license": {"id": "llama3.1"}}])),
     ("BOM-LIC", "is no license expression", lambda b: root(b).update(licenses=[{"expression": "MIT AND AND"}])),
@@ -104,7 +108,8 @@ DAMAGES: tuple[tuple[str, str, Damage], ...] = (
     ("BOM-ROOT", "serial number is missing or no urn:uuid", lambda b: b.update(serialNumber="urn:uuid:1")),
     ("BOM-ROOT", "the root has no bom-ref", lambda b: root(b).pop("bom-ref")),
     ("BOM-PROV", "nothing says where this field comes from", lambda b: root(b).update(author="someone")),
-    ("BOM-FILL", "'transformer' says nothing", lambda b: root(b)["modelCard"]["modelParameters"].update(architectureFamily="transformer")),
+    ("BOM-FILL", "'transformer' says nothing",
+        lambda b: root(b)["modelCard"]["modelParameters"].update(architectureFamily="transformer")),
     ("BOM-FILL", "'N/A' says nothing", lambda b: part(b, "base").update(description="N/A")),
     ("BOM-PATH", "a path of a machine", lambda b: root(b).update(description="trained in /home/alice/runs")),
     ("BOM-PATH", "an access token", lambda b: root(b).update(description="hf_" + "a" * 34)),
@@ -181,7 +186,8 @@ def test_each_damage_of_spdx_is_named(rule: str, words: str, damage: Damage) -> 
 @pytest.mark.parametrize("version", ["1.4", "1.5", "1.6"])
 def test_documents_of_other_tools_and_versions_are_judged(version: str) -> None:
     bom = {
-        "bomFormat": "CycloneDX", "specVersion": version, "serialNumber": "urn:uuid:3e671687-395b-41f5-a30f-a58921a69b79", "version": 1,
+        "bomFormat": "CycloneDX", "specVersion": version, "version": 1,
+        "serialNumber": "urn:uuid:3e671687-395b-41f5-a30f-a58921a69b79",
         "metadata": {"timestamp": "2026-11-24T12:00:00Z", "tools": [{"name": "x", "version": "1"}],
                      "component": {"type": "application", "name": "thing", "bom-ref": "thing"}},
         "components": [{"type": "library", "name": "lib", "bom-ref": "lib", "purl": "pkg:npm/%40scope/lib@1.0.0"}],
@@ -195,7 +201,8 @@ def test_documents_of_other_tools_and_versions_are_judged(version: str) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "empty"), (b" \n", "empty"), (b'<?xml version="1.0"?><bom xmlns="http://cyclonedx.org/schema/bom/1.6"/>', "CycloneDX XML"),
+        (b"", "empty"), (b" \n", "empty"),
+        (b'<?xml version="1.0"?><bom xmlns="http://cyclonedx.org/schema/bom/1.6"/>', "CycloneDX XML"),
         (b"<html>", "this is XML"), (b"SPDXVersion: SPDX-2.3\n", "tag-value"), (b'{"spdxVersion": "SPDX-2.3"}', "SPDX-2.3"),
         (b'{"@context": "https://spdx.org/rdf/3.0.0/spdx-context.jsonld"}', "version of"), (b"{}", "neither"), (b"[]", "no object"),
         (b"\xff\xfe{", "not UTF-8"), (b"{", "not JSON"), (b'{"bomFormat": "CycloneDX", "specVersion": "1.3"}', "'1.3' is not read"),
@@ -213,9 +220,12 @@ def test_what_is_not_read_is_named(data: bytes, words: str) -> None:
     "document",
     [
         {}, {"components": 3}, {"components": [None, []], "citations": "x"}, {"metadata": []}, {"metadata": {"component": []}},
-        {"dependencies": [{"ref": []}, {"ref": "a", "dependsOn": [{}]}, 3]}, {"components": [{"hashes": [3, {}], "licenses": [None, {}]}]},
-        {"components": [{"purl": 3, "bom-ref": []}]}, {"citations": [{"pointers": [None, 3, {}]}], "components": [{"type": "data"}]},
-        {"components": [{"properties": [None, {"name": 3}], "type": "data", "bom-ref": {}}]}, {"x": {"licenses": [{"license": {"id": {}}}]}},
+        {"dependencies": [{"ref": []}, {"ref": "a", "dependsOn": [{}]}, 3]},
+        {"components": [{"hashes": [3, {}], "licenses": [None, {}]}]},
+        {"components": [{"purl": 3, "bom-ref": []}]},
+        {"citations": [{"pointers": [None, 3, {}]}], "components": [{"type": "data"}]},
+        {"components": [{"properties": [None, {"name": 3}], "type": "data", "bom-ref": {}}]},
+        {"x": {"licenses": [{"license": {"id": {}}}]}},
     ],
 )  # fmt: skip
 def test_the_linter_survives_what_is_no_bom(document: dict[str, Any]) -> None:
