@@ -122,6 +122,14 @@ def training(m: dict[str, Any]) -> bool:
     return told(p.get("architectureFamily")) and told(p.get("modelArchitecture")) and bool(p.get("datasets") or p.get("approach"))
 
 
+def senses(m: dict[str, Any]) -> bool:
+    return told(parameters(m).get("inputs")) and told(parameters(m).get("outputs"))
+
+
+def contents(c: dict[str, Any]) -> list[Any]:
+    return [(d.get("contents") or {}).get("properties") for d in items(c.get("data"))]
+
+
 def licensed(c: dict[str, Any]) -> bool:
     """Return whether something is said of the license; for the adapter, both what is declared and what is concluded."""
     return told(
@@ -160,14 +168,14 @@ ELEMENTS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
     ("model hash value", lambda b: every(b.models, lambda m: [h.get("content") for h in items(m.get("hashes"))]), ("hashes",)),
     ("model hash algorithm", lambda b: every(b.models, lambda m: [h.get("alg") for h in items(m.get("hashes"))]), ("hashes",)),
     ("model properties", lambda b: first(b.models, parameters), ()),
-    ("model input and output", lambda b: any(told(parameters(m).get("inputs")) and told(parameters(m).get("outputs")) for m in b.models), ()),
+    ("model input and output", lambda b: any(senses(m) for m in b.models), ()),
     ("training properties", lambda b: any(training(m) for m in b.models), ()),
     ("model license", lambda b: every(b.models, licensed), ("licenses:declared", "licenses:concluded")),
     ("openness", lambda b: any(has(m, "openness:") for m in b.models), ()),
     ("model external references", lambda b: first(b.models, lambda m: m.get("externalReferences")), ()),
     ("data set name", lambda b: every(b.data, lambda c: c.get("name")), ()),
     ("data set description", lambda b: every(b.data, lambda c: c.get("description")), ()),
-    ("data set content", lambda b: first(b.data, lambda c: [(d.get("contents") or {}).get("properties") for d in items(c.get("data"))]), ("contents",)),
+    ("data set content", lambda b: first(b.data, contents), ("contents",)),
     ("data set identifier", lambda b: every(b.data, lambda c: c.get("purl") or c.get("bom-ref")), ()),
     ("data set hash", lambda b: every(b.data, lambda c: c.get("hashes")), ()),
     ("data set provenance", lambda b: every(b.data, lambda c: [d.get("governance") for d in items(c.get("data"))]), ()),
