@@ -180,6 +180,14 @@ class Ancestor(Noun):
     reason: str = Field(default="", description="why it was not reached")
 
 
+class Statement(Noun):
+    """One thing a repository says of itself beyond what acquiring it needs, for the bill of materials. A claim, not a fact."""
+
+    key: str = Field(description="what it speaks of: task, description, peft:r, config:model_type, metric …")
+    value: str
+    where: str = Field(default="", description="file and key or heading")
+
+
 class Description(Noun):
     """What the inspection child read about a repository so that the rest can be acquired. Claims, not facts."""
 
@@ -197,6 +205,7 @@ class Description(Noun):
     tokenizer_files: tuple[str, ...] = ()
     chat_template: str | None = Field(default=None, description="SHA-256 of the chat template's text")
     problems: tuple[str, ...] = Field(default=(), description="why something could not be read")
+    statements: tuple[Statement, ...] = Field(default=(), description="what the card and the configurations say, one by one")
 
 
 class Composition(_Derived):

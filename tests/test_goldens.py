@@ -24,7 +24,7 @@ from tests.scorecards import SCORECARDS
 FORMATS = discover(reports, ReportFormat)
 GOLDENS = Path(__file__).parent / "goldens"
 #: What is compared whole; JSON is compared by reading it back, CycloneDX 1.6 by its schema.
-COMPARED = ("cyclonedx", "html", "markdown", "table")
+COMPARED = ("cyclonedx", "html", "markdown", "spdx", "table")
 ORDINARY = [name for name in SCORECARDS if name != "hostile"]
 _DRAWING = re.compile(r"<svg xmlns.*?</svg>", re.DOTALL)
 _STYLE = re.compile(r"<style>.*?</style>|sha256-[A-Za-z0-9+/=]+", re.DOTALL)
@@ -41,7 +41,7 @@ def comparable(form: str, rendered: str) -> str:
 
 def test_the_formats_are_these() -> None:
     assert set(FORMATS) == {
-        "json", "markdown", "table", "html", "cyclonedx", "cyclonedx-1-6", "attestation", "compliance-html", "compliance-json"
+        "json", "markdown", "table", "html", "cyclonedx", "cyclonedx-1-6", "spdx", "attestation", "compliance-html", "compliance-json"
     }  # fmt: skip
     assert len({f.suffix for f in FORMATS.values()} | {"1.6"}) >= 5
 
@@ -49,6 +49,8 @@ def test_the_formats_are_these() -> None:
 @pytest.mark.parametrize("form", COMPARED)
 @pytest.mark.parametrize("name", ORDINARY)
 def test_golden(form: str, name: str, request: pytest.FixtureRequest) -> None:
+    if form == "spdx":
+        pytest.importorskip("spdx_python_model", reason="the SPDX model is not installed")
     golden = GOLDENS / f"{name}{FORMATS[form].suffix}"
     now = comparable(form, text(form, name))
     if request.config.getoption("--update-goldens"):

@@ -19,6 +19,7 @@ _COMMANDS = {
     "scan": ("scan", "app"),
     "license": ("license", "app"),
     "report": ("audit", "report_app"),
+    "bom": ("bom", "app"),
     "history": ("audit", "history_app"),
     "attest": ("attest", "attest_app"),
     "verify": ("attest", "verify_app"),

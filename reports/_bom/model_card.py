@@ -1,4 +1,4 @@
-"""The model card and what was found, in CycloneDX's shapes: metrics, vulnerabilities, annotations, citations.
+"""The model card and what was found, in CycloneDX's shapes: metrics, limits, vulnerabilities, annotations.
 
 Made from a ``Scorecard``; read by ``reports._bom.splice``. Nothing is invented: a field without a fact is left out.
 """
@@ -7,33 +7,124 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from governance.evidence import Finding, Measurement
 from governance.verdict import Scorecard
-from reports._bom.parts import OWN, Parts, text_of
+from reports._bom.parts import OWN, Part, Parts, text_of
 from reports._render import words
 
 _WEAKNESS = re.compile(r"CWE-([1-9]\d{0,4})\Z")
+#: Training methods CycloneDX has a word for.
+_APPROACHES = frozenset({"supervised", "unsupervised", "reinforcement-learning", "semi-supervised", "self-supervised"})
 _SECURITY = re.compile(r"(CWE-\d+|CVE-\d{4}-\d{4,}|AML\.T\d{4}(\.\d{3})?)\Z")
 
 
 def model_card(card: Scorecard, found: Parts) -> dict[str, object]:
-    """Return the adapter's ``modelCard``: data sets, the numbers measured with slice and interval, and how to read them."""
+    """Return the adapter's ``modelCard``: what it says of itself, the numbers measured with interval, and their limits."""
     said, measured = card.dossier.composition.description, card.dossier.measurements
-    parameters: dict[str, object] = {}
-    if found.datasets:
-        parameters["datasets"] = [{"ref": p.ref} for p in found.datasets]
+    adapter = found.adapter
+    parameters = _parameters(adapter, found.base, found.datasets)
     if measured:
-        parameters |= {"inputs": [{"format": "text"}], "outputs": [{"format": "text"}]}
+        parameters = (
+            {**parameters, "inputs": [{"format": "text"}], "outputs": [{"format": "text"}]}
+            if "inputs" not in parameters
+            else parameters
+        )
     properties = [(f"{OWN}peft:dialect", said.dialect), (f"{OWN}peft:type", said.peft_type or "")]
+    properties += [(f"{OWN}{s.key}", s.value) for s in adapter.said if s.key.startswith("peft:")]
     properties += [p for m in measured for p in _reading(m)]
-    metrics = [_metric(m) for m in measured if math.isfinite(m.value)]
+    metrics = [_metric(m) for m in measured if math.isfinite(m.value)] + list(_reported(adapter))
+    considered = {**_declared(adapter), **_limits(card, adapter)}
     return {
         "bom-ref": "model-card-adapter",
         **({"modelParameters": parameters} if parameters else {}),
         **({"quantitativeAnalysis": {"performanceMetrics": metrics}} if metrics else {}),
+        **({"considerations": considered} if considered else {}),
         "properties": [{"name": k, "value": words.visible(v)} for k, v in properties if v],
+    }
+
+
+def model_card_of(part: Part, datasets: Sequence[Part]) -> dict[str, object]:
+    """Return the ``modelCard`` of a base: what its configuration and its card say."""
+    parameters = _parameters(part, None, datasets)
+    metrics = list(_reported(part))
+    considered = _declared(part)
+    sizes = [(f"{OWN}{s.key}", s.value) for s in part.said if s.key.startswith("config:")]
+    made = {
+        **({"modelParameters": parameters} if parameters else {}),
+        **({"quantitativeAnalysis": {"performanceMetrics": metrics}} if metrics else {}),
+        **({"considerations": considered} if considered else {}),
+        **({"properties": [{"name": k, "value": words.visible(v)} for k, v in sizes]} if sizes else {}),
+    }
+    return {"bom-ref": f"model-card-{part.ref}", **made} if made else {}
+
+
+def _parameters(part: Part, base: Part | None, datasets: Sequence[Part]) -> dict[str, object]:
+    """Return ``modelParameters``; an adapter has the architecture and the senses of its base."""
+    model = base or part
+    kind = next(iter(part.states("approach")), "")
+    task = next(iter([*part.states("task"), *(_task(t) for t in part.states("peft:task_type"))]), "")
+    family, architecture = (next(iter(model.states(f"config:{k}")), "") for k in ("model_type", "architectures"))
+    inputs, outputs = ([{"format": f} for f in dict.fromkeys(model.states(k))] for k in ("input", "output"))
+    if not inputs and "CAUSAL_LM" in part.states("peft:task_type"):
+        inputs, outputs = [{"format": "text"}], [{"format": "text"}]
+    return {
+        **({"approach": {"type": kind}} if kind in _APPROACHES else {}),
+        **({"task": task} if task else {}),
+        **({"architectureFamily": family} if family else {}),
+        **({"modelArchitecture": architecture} if architecture else {}),
+        **({"datasets": [{"ref": p.ref} for p in datasets]} if datasets else {}),
+        **({"inputs": inputs} if inputs else {}),
+        **({"outputs": outputs} if outputs else {}),
+    }
+
+
+def _task(kind: str) -> str:
+    """Return the Hub's word for a PEFT task type."""
+    known = {"CAUSAL_LM": "text-generation", "SEQ_CLS": "text-classification", "TOKEN_CLS": "token-classification"}
+    return known.get(kind, words.name(kind).lower())
+
+
+def _reported(part: Part) -> Iterable[dict[str, object]]:
+    """Yield the numbers a card reports of itself; they were not measured here, and their slice says so."""
+    for text in part.states("metric"):
+        kind, _, rest = text.partition(" | ")
+        data, _, value = rest.rpartition(" | ")
+        try:
+            number = float(value)
+        except ValueError:
+            continue
+        if math.isfinite(number):
+            where = f"self-reported: {data}" if data else "self-reported"
+            yield {"type": words.name(kind), "value": _number(number), "slice": words.name(where)}
+
+
+def _declared(part: Part) -> dict[str, object]:
+    """Return ``considerations`` as a card words them under the matching headings."""
+    uses, misuse = part.states("uses"), [f"out of scope: {t}" for t in part.states("misuse")]
+    ethics = [{"name": t} for t in part.states("ethics")]
+    found = {"users": part.states("users"), "useCases": [*uses, *misuse], "technicalLimitations": part.states("limitations")}
+    return {**{k: v for k, v in found.items() if v}, **({"ethicalConsiderations": ethics} if ethics else {})}
+
+
+def _limits(card: Scorecard, adapter: Part) -> dict[str, object]:
+    """Return what this audit adds: abilities measured as lost, and what was not measured and why."""
+    measured = card.dossier.measurements
+    lost = [
+        f"measured: {words.name(m.metric)} on {words.name(m.scope)} is degraded: {_number(m.value)} against the base, n={m.n}"
+        for m in measured
+        if m.verdict == "degraded" and math.isfinite(m.value)
+    ]
+    gaps = [
+        f"not measured: {words.name(c.id)}: {text_of(card, c.reason)}"
+        for c in card.dossier.checks
+        if c.step == "evaluate" and not c.outcome.checked
+    ]
+    limitations = [*adapter.states("limitations"), *gaps]
+    return {
+        **({"performanceTradeoffs": lost} if lost else {}),
+        **({"technicalLimitations": limitations} if limitations else {}),
     }
 
 
@@ -113,37 +204,4 @@ def remarks(card: Scorecard) -> list[dict[str, object]]:
             "text": text_of(card, said),
         }
         for place, (subject, said) in enumerate(notes, 1)
-    ]
-
-
-def citations(card: Scorecard, document: dict[str, object], *, tool: str) -> list[dict[str, object]]:
-    """Return which parts of the finished document were measured, by pointer; a digest the Hub only told is not among them.
-
-    Args:
-        card: Gives the time.
-        document: Everything else already spliced in.
-        tool: Reference of the tool that measured.
-    """
-    pointers = []
-    metadata = document.get("metadata")
-    root = metadata.get("component") if isinstance(metadata, dict) else None
-    if isinstance(root, dict):
-        pointers += [f"/metadata/component/{key}" for key in ("hashes", "components") if key in root]
-        if isinstance(model := root.get("modelCard"), dict) and "quantitativeAnalysis" in model:
-            pointers.append("/metadata/component/modelCard/quantitativeAnalysis")
-    listed = document.get("components")
-    for place, component in enumerate(listed if isinstance(listed, list) else []):
-        if isinstance(component, dict) and component.get("hashes") and "hub-lfs-oid" not in str(component.get("properties")):
-            pointers.append(f"/components/{place}/hashes")
-    if not pointers:
-        return []
-    note = "measured: digests of the files as acquired, and metrics of this audit's run"
-    return [
-        {
-            "bom-ref": "citation-measured",
-            "pointers": pointers,
-            "timestamp": card.created.isoformat(),
-            "attributedTo": tool,
-            "note": note,
-        }
     ]

@@ -14,6 +14,7 @@ from pathlib import Path
 from governance.context import RunContext
 from governance.subject import BaseClaim, Description, Subject
 from scanners._formats.documents import Document, front_matters, read_bytes, read_json
+from scanners._formats.statements import statements
 from scanners._formats.tables import table
 from scanners._formats.training_records import parent_claims
 
@@ -64,6 +65,7 @@ def describe(subject: Subject, ctx: RunContext) -> Description:
         domain=_domain(card, subject.name),
         tokenizer_files=tokenizer_files,
         chat_template=_template_digest(subject, ctx),
+        statements=statements(subject, config_path, config, model_config, card, ctx),
         problems=tuple(problems + ([f"{CARD}: {len(cards)} front matters"] if len(cards) > 1 else [])),
     )
 

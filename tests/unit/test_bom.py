@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -13,33 +12,47 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from governance.errors import PluginError
+from governance.verdict import Scorecard
 from reports._bom import lint as linter
 from reports._bom import splice
 from reports._bom.licenses import license_choices, spdx_id
 from reports._bom.parts import LicensePart
+from reports._bom.tree import components
 from reports.cyclonedx import PLUGIN as V17
 from reports.cyclonedx_1_6 import PLUGIN as V16
-from tests.scorecards import SCORECARDS
+from tests.bom_samples import ANSWERS, reference
+from tests.scorecards import SCORECARDS, poisoned
 
-BOMS: Mapping[str, dict[str, Any]] = {name: json.loads(V17.render(card)) for name, card in SCORECARDS.items()}
+#: Every sample scorecard, one with every fact, the same with a person's answers, and that one hostile throughout.
+CARDS: Mapping[str, Scorecard] = {
+    **SCORECARDS,
+    "reference": reference(),
+    "answered": reference(ANSWERS),
+    "hostile-reference": Scorecard.model_validate_json(poisoned(reference()).model_dump_json()),
+}
+BOMS: Mapping[str, dict[str, Any]] = {name: json.loads(V17.render(card)) for name, card in CARDS.items()}
 
 
-@pytest.mark.parametrize("name", SCORECARDS)
+@pytest.mark.parametrize("name", CARDS)
 def test_both_versions_pass_the_strict_validator(name: str) -> None:
     for form, version in ((V17, SchemaVersion.V1_7), (V16, SchemaVersion.V1_6)):
-        text = form.render(SCORECARDS[name]).decode()
+        text = form.render(CARDS[name]).decode()
         assert JsonStrictValidator(version).validate_str(text) is None
         assert not [p for p in linter.lint(json.loads(text)) if p.is_error]
 
 
-@pytest.mark.parametrize("name", [n for n in SCORECARDS if n != "hostile"])
+@pytest.mark.parametrize("name", [n for n in CARDS if "hostile" not in n])
 def test_the_linter_finds_nothing_at_all_in_ours(name: str) -> None:
     assert linter.lint(BOMS[name]) == ()
 
 
+def origins(bom: Mapping[str, Any]) -> dict[str, str]:
+    return {p: c["note"] for c in bom["citations"] for p in c["pointers"]}
+
+
 def test_root_and_base_are_pinned_with_digests() -> None:
     bom = BOMS["approve"]
-    root, base = bom["metadata"]["component"], linter.components(bom)["base"]
+    root, base = bom["metadata"]["component"], components(bom)["base"]
     assert root["type"] == "machine-learning-model"
     assert PackageURL.from_string(root["purl"]).version == "0123456789abcdef0123456789abcdef01234567"
     assert {h["alg"] for h in root["hashes"]} == {"SHA-256", "SHA-512"}
@@ -66,7 +79,8 @@ def test_without_a_base_nothing_is_invented() -> None:
     assert "purl" not in root
     assert "ancestors" not in root["pedigree"]
     assert "quantitativeAnalysis" not in root["modelCard"]
-    assert {p["name"] for p in root["properties"]} >= {"modelcurator:absent:purl", "modelcurator:absent:version"}
+    assert {p["name"] for p in root["properties"]} >= {"modelcurator:absent:purl", "modelcurator:absent:commit"}
+    assert root["version"].startswith("sha256:")
     assert "/srv/" not in json.dumps(bom)
 
 
@@ -96,8 +110,10 @@ def test_a_digest_the_hub_only_told_is_not_called_measured() -> None:
     composition = card.dossier.composition.model_copy(update={"base": told})
     changed = card.model_copy(update={"dossier": card.dossier.model_copy(update={"composition": composition})})
     place = [c["bom-ref"] for c in json.loads(V17.render(changed))["components"]].index("base")
-    before, after = (x["citations"][0]["pointers"] for x in (BOMS["approve"], json.loads(V17.render(changed))))
-    assert set(before) - set(after) == {f"/components/{place}/hashes"}
+    before, after = (origins(x) for x in (BOMS["approve"], json.loads(V17.render(changed))))
+    moved = {p for p in before if before[p] != after[p]}
+    assert moved == {f"/components/{place}/hashes", f"/components/{place}/components"}
+    assert {after[p].partition(":")[0] for p in moved} == {"declared"}
 
 
 @pytest.mark.parametrize(
@@ -119,78 +135,6 @@ def test_the_shipped_license_list_is_read() -> None:
     assert spdx_id("openmdw-9.9") is None
 
 
-def _dangle(bom: dict[str, Any]) -> None:
-    bom["dependencies"][0]["dependsOn"] = ["nobody"]
-
-
-def _dangle_dataset(bom: dict[str, Any]) -> None:
-    bom["metadata"]["component"]["modelCard"]["modelParameters"]["datasets"] = [{"ref": "nobody"}]
-
-
-def _twice(bom: dict[str, Any]) -> None:
-    bom["components"][0]["bom-ref"] = bom["components"][1]["bom-ref"]
-
-
-def _float(bom: dict[str, Any]) -> None:
-    bom["metadata"]["component"]["purl"] = "pkg:huggingface/acme-health/discharge-lora@main"
-
-
-def _no_hash(bom: dict[str, Any]) -> None:
-    del linter.components(bom)["base"]["hashes"]
-
-
-def _short_hash(bom: dict[str, Any]) -> None:
-    bom["metadata"]["component"]["hashes"][0] = {"alg": "SHA-512", "content": "ab" * 32}
-
-
-def _unlisted_base(bom: dict[str, Any]) -> None:
-    bom["metadata"]["component"]["pedigree"]["ancestors"][0]["purl"] = "pkg:huggingface/other/model@" + "1" * 40
-
-
-def _nowhere(bom: dict[str, Any]) -> None:
-    bom["citations"][0]["pointers"].append("/components/99/hashes")
-
-
-def _external_root(bom: dict[str, Any]) -> None:
-    bom["metadata"]["component"]["isExternal"] = True
-
-
-def _no_license(bom: dict[str, Any]) -> None:
-    bom["metadata"]["component"]["licenses"] = [{"license": {"id": "llama3.1"}}]
-
-
-def _upside_down(bom: dict[str, Any]) -> None:
-    metrics = bom["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
-    metrics[0]["confidenceInterval"] = {"lowerBound": "0.4", "upperBound": "0.1"}
-
-
-def _path(bom: dict[str, Any]) -> None:
-    bom["metadata"]["component"]["description"] = "trained in /home/alice/runs"
-
-
-def _filler(bom: dict[str, Any]) -> None:
-    bom["metadata"]["component"]["modelCard"]["modelParameters"]["architectureFamily"] = "transformer"
-
-
-def _unpinned(bom: dict[str, Any]) -> None:
-    data = next(c for c in bom["components"] if c["bom-ref"].startswith("dataset-"))
-    data["properties"] = [p for p in data["properties"] if not p["name"].endswith("absent:version")]
-
-
-@pytest.mark.parametrize(
-    ("rule", "damage"),
-    [
-        ("BOM-REF", _dangle), ("BOM-REF", _dangle_dataset), ("BOM-UNIQ", _twice), ("BOM-PURL", _float), ("BOM-HASH", _no_hash),
-        ("BOM-HASH", _short_hash), ("BOM-BASE", _unlisted_base), ("BOM-PTR", _nowhere), ("BOM-EXT", _external_root),
-        ("BOM-LIC", _no_license), ("BOM-NUM", _upside_down), ("BOM-PATH", _path), ("BOM-FILL", _filler), ("BOM-PIN", _unpinned),
-    ],
-)  # fmt: skip
-def test_the_linter_sees_each_fault(rule: str, damage: Callable[[dict[str, Any]], None]) -> None:
-    bom = copy.deepcopy(BOMS["approve"])
-    damage(bom)
-    assert rule in {p.rule for p in linter.lint(bom)}
-
-
 @pytest.mark.parametrize("document", [{}, {"components": 3}, {"components": [None, []], "citations": "x"}, {"metadata": []}])
 def test_the_linter_survives_what_is_no_bom(document: dict[str, object]) -> None:
     assert linter.lint(document) == ()
@@ -203,3 +147,92 @@ def test_a_document_that_is_not_valid_is_not_written(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(splice, "model_card", lambda card, found: {"invented": True})
     with pytest.raises(PluginError, match=r"schema of CycloneDX 1\.7"):
         V17.render(SCORECARDS["approve"])
+
+
+def test_every_field_says_where_it_comes_from() -> None:
+    said = origins(BOMS["reference"])
+    at = "/metadata/component"
+    expected = {
+        f"{at}/hashes": "measured", f"{at}/description": "declared", f"{at}/supplier": "declared", f"{at}/licenses/0": "declared",
+        f"{at}/licenses/1": "inferred", f"{at}/modelCard/quantitativeAnalysis/performanceMetrics/0": "measured",
+        f"{at}/modelCard/quantitativeAnalysis/performanceMetrics/{len(reference().dossier.measurements)}": "declared",
+        f"{at}/modelCard/considerations/technicalLimitations/0": "declared",
+        f"{at}/modelCard/considerations/performanceTradeoffs/0": "measured", f"{at}/pedigree/notes": "inferred",
+    }  # fmt: skip
+    assert {p: said[p].partition(":")[0] for p in expected} == expected
+    older = json.loads(V16.render(CARDS["reference"]))
+    told = {p["name"].partition("provenance:")[2] for p in older["metadata"]["properties"] if "provenance:" in p["name"]}
+    assert told >= expected.keys()
+    assert "citations" not in older
+
+
+def test_model_card_pedigree_and_data_hold_the_facts() -> None:
+    bom = BOMS["reference"]
+    root, every = bom["metadata"]["component"], components(bom)
+    card = root["modelCard"]
+    assert card["modelParameters"]["architectureFamily"] == "llama"
+    assert card["modelParameters"]["approach"] == {"type": "supervised"}
+    assert card["considerations"]["useCases"] == ["Drafts for a clinician to check."]
+    assert card["quantitativeAnalysis"]["performanceMetrics"][-1] == {
+        "type": "rouge",
+        "value": "0.41",
+        "slice": "self-reported: discharge",
+    }
+    assert [a["name"] for a in root["pedigree"]["ancestors"]] == ["SmolLM2-135M-Instruct", "SmolLM2-135M"]
+    assert "r=16, alpha=32" in root["pedigree"]["patches"][0]["diff"]["text"]["content"]
+    data = next(c for c in bom["components"] if c["bom-ref"].startswith("dataset-"))
+    assert data["purl"].endswith("?repo_type=dataset")
+    assert data["data"][0]["contents"]["properties"][0] == {"name": "rows", "value": "120"}
+    assert every["ancestor-1"]["licenses"][0]["license"]["id"] == "Apache-2.0"
+    assert {c["name"] for c in bom["components"] if c["type"] == "library"} == {"peft", "transformers"}
+
+
+def test_answers_of_a_person_change_root_serial_and_nothing_recorded() -> None:
+    plain, answered = BOMS["reference"], BOMS["answered"]
+    assert answered["metadata"]["component"]["name"] == "Triage assistant"
+    assert "adapter" in components(answered)
+    assert answered["metadata"]["supplier"]["name"] == "Acme Health"
+    assert answered["serialNumber"] != plain["serialNumber"]
+    assert {"ref": "system", "dependsOn": ["adapter"]} in answered["dependencies"]
+
+
+def test_what_was_not_measured_is_a_limit_with_its_reason() -> None:
+    limits = BOMS["no-base"]["metadata"]["component"]["modelCard"]["considerations"]["technicalLimitations"]
+    assert len([t for t in limits if t.startswith("not measured: ") and "the base is not known" in t]) == 4
+
+
+@pytest.mark.parametrize("form", [V17, V16])
+@pytest.mark.parametrize("name", ["reference", "answered", "hostile-reference"])
+def test_a_second_rendering_is_equal(form: Any, name: str) -> None:
+    assert form.render(CARDS[name]) == form.render(CARDS[name])
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_spdx_passes_the_official_model_and_our_linter(name: str) -> None:
+    pytest.importorskip("spdx_python_model", reason="the SPDX model is not installed")
+    from reports._bom import lint_spdx
+    from reports.spdx import PLUGIN
+
+    text = PLUGIN.render(CARDS[name])
+    document = json.loads(text)
+    assert PLUGIN.render(CARDS[name]) == text
+    assert list(lint_spdx.against_model(document)) == []
+    assert [p for p in lint_spdx.lint(document) if p.is_error or "hostile" not in name] == []
+
+
+def test_spdx_speaks_of_the_same_things() -> None:
+    pytest.importorskip("spdx_python_model", reason="the SPDX model is not installed")
+    from reports.spdx import PLUGIN
+
+    graph = json.loads(PLUGIN.render(CARDS["reference"]))["@graph"]
+    by_type: dict[str, list[dict[str, Any]]] = {}
+    for element in graph:
+        by_type.setdefault(element["type"], []).append(element)
+    adapter, root = by_type["ai_AIPackage"][0], BOMS["reference"]["metadata"]["component"]
+    assert adapter["software_packageUrl"] == root["purl"]
+    assert [h["hashValue"] for h in adapter["verifiedUsing"]] == [h["content"] for h in root["hashes"]]
+    assert {r["relationshipType"] for r in by_type["Relationship"]} == {
+        "contains", "descendantOf", "dependsOn", "trainedOn", "hasDeclaredLicense", "hasConcludedLicense",
+    }  # fmt: skip
+    assert len(by_type["dataset_DatasetPackage"]) == 1
+    assert not any("safetyRiskAssessment" in key for e in graph for key in e)
