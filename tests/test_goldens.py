@@ -41,7 +41,8 @@ def comparable(form: str, rendered: str) -> str:
 
 def test_the_formats_are_these() -> None:
     assert set(FORMATS) == {
-        "json", "markdown", "table", "html", "cyclonedx", "cyclonedx-1-6", "spdx", "attestation", "compliance-html", "compliance-json"
+        "json", "markdown", "table", "html", "cyclonedx", "cyclonedx-1-6", "spdx", "attestation", "compliance-html",
+        "compliance-json",
     }  # fmt: skip
     assert len({f.suffix for f in FORMATS.values()} | {"1.6"}) >= 5
 
