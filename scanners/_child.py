@@ -13,7 +13,7 @@ from governance.errors import PluginError
 from governance.plugins import discover
 from governance.subject import Description
 from governance.wire import Job, serve
-from scanners._formats.description import describe
+from scanners._formats.claims.description import describe
 
 #: Imported as soon as the child starts, while its parent is still listing files.
 PLUGINS = discover(scanners, Scanner)

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from governance.context import RunContext
 from governance.evidence import Confidence, Coverage, Fact, Location, Outcome, Severity
 from governance.subject import Composition
-from scanners._formats import adapter_checks, adapter_scale, base_checks, base_claims
-from scanners._formats.adapter_files import CONFIG, Adapter, Weights, adapters, added_tokens, is_part, read_weights
-from scanners._formats.adapter_rules import DIALECT, FOREIGN, PAIR, RANK, RULES, cut, said
-from scanners._formats.adapters import AdapterTensors, LoraConfig, from_mlx, read_config, sort_tensors
-from scanners._formats.base_claims import Claim
-from scanners._formats.bases import widths_of_pairs, widths_of_parts
+from scanners._formats.adapters import base_checks, base_claims
+from scanners._formats.adapters import checks as adapter_checks
+from scanners._formats.adapters import scale as adapter_scale
+from scanners._formats.adapters.base_claims import Claim
+from scanners._formats.adapters.bases import widths_of_pairs, widths_of_parts
+from scanners._formats.adapters.files import CONFIG, Adapter, Weights, adapters, added_tokens, is_part, read_weights
+from scanners._formats.adapters.peft_laws import Break, Law, breaks, fields_of, law_of, sort_by
+from scanners._formats.adapters.rules import DIALECT, FOREIGN, PAIR, RANK, RULES, cut, said
+from scanners._formats.adapters.tensors import AdapterTensors, LoraConfig, from_mlx, read_config, sort_tensors
 from scanners._formats.documents import front_matters, read_bytes, read_json
-from scanners._formats.peft_laws import Break, Law, breaks, fields_of, law_of, sort_by
-from scanners._formats.safetensors import Tensor
+from scanners._formats.tensors.safetensors import Tensor
 
 _CARD = "README.md"
 _SAME = "ask the author for configuration and weights of the same training run"

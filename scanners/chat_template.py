@@ -10,9 +10,9 @@ from governance.context import RunContext
 from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition, FileEntry
 from scanners._formats.names import shown
-from scanners._formats.template_compare import Difference, compare, same
-from scanners._formats.template_places import Place, places
-from scanners._formats.templates import Remark, TemplateReview, review, review_go
+from scanners._formats.templates.compare import Difference, compare, same
+from scanners._formats.templates.places import Place, places
+from scanners._formats.templates.review import Remark, TemplateReview, review, review_go
 from scanners._formats.tree import Content, content, contents
 
 _ESCAPE = Rule(

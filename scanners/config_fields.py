@@ -8,8 +8,8 @@ from typing import Literal
 from governance.context import RunContext
 from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition, FileEntry
-from scanners._formats.config_values import Hit, acts, is_apart, is_certain, is_document, looks_acting, matching, names_sink
-from scanners._formats.configurations import Configuration, Pairs, Path, fields, read_configuration
+from scanners._formats.configs.configurations import Configuration, Pairs, Path, fields, read_configuration
+from scanners._formats.configs.values import Hit, acts, is_apart, is_certain, is_document, looks_acting, matching, names_sink
 from scanners._formats.kind_table import words_of
 from scanners._formats.names import shown
 from scanners._formats.regexes import is_costly

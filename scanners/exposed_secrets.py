@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from governance.context import RunContext
 from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition
+from scanners._formats.code.secrets import find_secrets, home_folders
 from scanners._formats.kind_table import kind_rows, words_of
 from scanners._formats.names import shown
-from scanners._formats.secrets import find_secrets, home_folders
 from scanners._formats.tree import Content, contents
 
 _SECRET = Rule(

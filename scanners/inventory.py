@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from governance.context import RunContext
 from governance.evidence import Confidence, Coverage, Fact, Finding, Location, Outcome, Rule, Severity
 from governance.subject import Composition
-from scanners._formats.companions import companions
+from scanners._formats.archives.members import holes
+from scanners._formats.graphs.companions import companions
 from scanners._formats.kind_table import kind_rows, words_of
-from scanners._formats.members import holes
 from scanners._formats.names import shown
 from scanners._formats.path_names import Oddity, oddities, twins
 from scanners._formats.tree import Content, contents, in_words

@@ -9,8 +9,8 @@ from governance.context import RunContext
 from governance.errors import SubjectError
 from governance.evidence import Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition
-from scanners._formats import graph_contents
-from scanners._formats.graph_contents import Said
+from scanners._formats.graphs import contents as graph_contents
+from scanners._formats.graphs.contents import Said
 from scanners._formats.kind_table import words_of
 from scanners._formats.names import shown
 from scanners._formats.tree import Content, Remark, contents, gaps_in

@@ -11,12 +11,12 @@ from governance.subject import Composition
 from scanners._formats.documents import parse_json
 from scanners._formats.kind_table import kind_rows, words_of
 from scanners._formats.kinds import kind_of_bytes
-from scanners._formats.loaders import who_is_hit
 from scanners._formats.names import shown
-from scanners._formats.pickle_bytes import Paged
-from scanners._formats.pickle_names import grade
-from scanners._formats.pickle_review import Review, acts, hidden, review
-from scanners._formats.skops import SCHEMA, is_dangerous, is_schema, names_in
+from scanners._formats.pickles.loaders import who_is_hit
+from scanners._formats.pickles.names import grade
+from scanners._formats.pickles.pages import Paged
+from scanners._formats.pickles.review import Review, acts, hidden, review
+from scanners._formats.pickles.skops import SCHEMA, is_dangerous, is_schema, names_in
 from scanners._formats.tree import CONTAINER_KINDS, Content, content_of_bytes, contents, gaps_in
 
 _REFERENCES = ("CWE-502", "AML.T0011.000")

@@ -9,14 +9,14 @@ from typing import Literal
 from governance.context import RunContext
 from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition
-from scanners._formats.config_values import is_document
-from scanners._formats.configurations import Path, fields, read_configuration
+from scanners._formats.code.notebooks import read_notebook
+from scanners._formats.code.python_source import Sink, Source, review
+from scanners._formats.code.script_acts import Act
+from scanners._formats.code.scripts import read_script, script_kind
+from scanners._formats.configs.configurations import Path, fields, read_configuration
+from scanners._formats.configs.values import is_document
 from scanners._formats.kind_table import words_of
 from scanners._formats.names import shown
-from scanners._formats.notebooks import read_notebook
-from scanners._formats.python_source import Sink, Source, review
-from scanners._formats.script_acts import Act
-from scanners._formats.scripts import read_script, script_kind
 from scanners._formats.tree import Content, contents
 
 Whose = Literal["adapter", "base"]

@@ -11,14 +11,14 @@ from governance.context import RunContext
 from governance.errors import SubjectError
 from governance.evidence import Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition
-from scanners._formats.carried_files import HEAD, carried_file
-from scanners._formats.gguf import GgufArray, read_gguf
+from scanners._formats.code.secrets import find_secrets
 from scanners._formats.kind_table import words_of
 from scanners._formats.names import shown
-from scanners._formats.safetensors import header_in
-from scanners._formats.secrets import find_secrets
-from scanners._formats.tensor_spans import Placed, Problem
-from scanners._formats.text_signs import LONGEST, TOKEN, Sign, odd_name, signs
+from scanners._formats.tensors.carried_files import HEAD, carried_file
+from scanners._formats.tensors.gguf import GgufArray, read_gguf
+from scanners._formats.tensors.safetensors import header_in
+from scanners._formats.tensors.spans import Placed, Problem
+from scanners._formats.tensors.text_signs import LONGEST, TOKEN, Sign, odd_name, signs
 from scanners._formats.tree import Content, Whose, contents
 
 _KINDS = ("safetensors", "gguf")

@@ -11,12 +11,12 @@ from governance.context import RunContext
 from governance.errors import SubjectError
 from governance.evidence import Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition, FileEntry
-from scanners._formats.gguf import Gguf, GgufArray, read_gguf
 from scanners._formats.names import shown
-from scanners._formats.safetensors import header_in
-from scanners._formats.sentencepiece import CONTROL, USER, is_model, read_model
-from scanners._formats.tokenizer_compare import differences
-from scanners._formats.tokenizers import (
+from scanners._formats.tensors.gguf import Gguf, GgufArray, read_gguf
+from scanners._formats.tensors.safetensors import header_in
+from scanners._formats.tokens.compare import differences
+from scanners._formats.tokens.sentencepiece import CONTROL, USER, is_model, read_model
+from scanners._formats.tokens.tokenizers import (
     COLLISION,
     PLACES,
     Added,

@@ -10,17 +10,17 @@ from governance.context import RunContext
 from governance.errors import SubjectError
 from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition
-from scanners._formats.gguf import read_gguf
 from scanners._formats.kind_table import words_of
 from scanners._formats.names import shown
-from scanners._formats.safetensors import header_in
-from scanners._formats.tensor_values import LowBits, Values, measure, numbers, readable, same
+from scanners._formats.tensors.gguf import read_gguf
+from scanners._formats.tensors.safetensors import header_in
+from scanners._formats.tensors.update_parts import Part, part_of
+from scanners._formats.tensors.update_sizes import Update, deviations, update_of
+from scanners._formats.tensors.values import LowBits, Values, measure, numbers, readable, same
 from scanners._formats.tree import Content, contents
-from scanners._formats.update_parts import Part, part_of
-from scanners._formats.update_sizes import Update, deviations, update_of
 
 if TYPE_CHECKING:
-    from scanners._formats.update_sizes import Singles
+    from scanners._formats.tensors.update_sizes import Singles
 
 _NON_FINITE = Rule(id="weight-nonfinite", summary="weights hold NaN or infinity", severity=Severity.HIGH, references=("AML.T0031",))
 _ZERO = Rule(id="weight-zero", summary="every update is nothing: the adapter does nothing", severity=Severity.MEDIUM)

@@ -16,7 +16,7 @@ from governance.context import RunContext
 from governance.licensing import Intent
 from governance.subject import Composition, FileEntry, SourceKind, Subject
 from policies.licenses import license_table
-from scanners._formats.description import describe
+from scanners._formats.claims.description import describe
 
 Files = Mapping[str, object]
 _WIDTH = {"F32": 4, "BF16": 2, "I64": 8, "F16": 2, "U8": 1}

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
+from scanners._formats.archives.tars import header_of
+from scanners._formats.archives.zip_parts import parts
+from scanners._formats.archives.zip_records import Directory, directories
 from scanners._formats.documents import is_lfs_pointer
-from scanners._formats.graph_kinds import is_hdf5, is_map, recognise
+from scanners._formats.graphs.kinds import is_hdf5, is_map, recognise
 from scanners._formats.kind_table import fits
-from scanners._formats.pickle_names import grade
-from scanners._formats.pickles import walk
-from scanners._formats.tars import header_of
-from scanners._formats.zip_parts import parts
-from scanners._formats.zip_records import Directory, directories
+from scanners._formats.pickles.names import grade
+from scanners._formats.pickles.streams import walk
 
 _HEAD = 4096
 #: Opcodes that must parse before bytes without any other sign count as a pickle that goes on.

@@ -20,14 +20,14 @@ from governance.context import Limits, RunContext
 from governance.errors import SubjectError
 from governance.evidence import Location
 from governance.subject import Composition, FileEntry, Subject
-from scanners._formats.archives import CONTAINERS, read_container
+from scanners._formats.archives.members import Budget, Member, Reading, Remark, Span, holes
+from scanners._formats.archives.readers import CONTAINERS, read_container
+from scanners._formats.archives.unpacking import window
 from scanners._formats.kind_table import words_of
 from scanners._formats.kinds import Kind, kind_at, kind_of_head
-from scanners._formats.members import Budget, Member, Reading, Remark, Span, holes
 from scanners._formats.names import shown
-from scanners._formats.pickle_review import acts
-from scanners._formats.safetensors import header_in
-from scanners._formats.unpacking import window
+from scanners._formats.pickles.review import acts
+from scanners._formats.tensors.safetensors import header_in
 
 __all__ = [
     "CONTAINER_KINDS", "Content", "Remark", "Span", "Whose", "content", "content_of_bytes", "contents", "gaps_in", "grow",

@@ -21,7 +21,7 @@ from governance.evidence import Confidence, Coverage, Fact, Finding, Location, O
 from governance.subject import Composition, Held
 from scanners._formats.kind_table import words_of
 from scanners._formats.names import shown
-from scanners._formats.pickle_review import review
+from scanners._formats.pickles.review import review
 from scanners._formats.tree import Content, contents
 
 _SECONDS = 60

@@ -12,8 +12,8 @@ from functools import cache
 from governance.context import RunContext
 from governance.licensing import LicenseTable
 from governance.subject import HUB_NAME, Ancestor, Composition, Description, Subject
-from scanners._formats.base_names import place
-from scanners._formats.description import describe
+from scanners._formats.adapters.base_names import place
+from scanners._formats.claims.description import describe
 from scanners._formats.tables import table as data
 from scanners._licenses.lineage import Kind, Parent
 from scanners._licenses.papers import Papers, papers

@@ -9,7 +9,7 @@ import re
 
 from governance.context import RunContext
 from governance.subject import Composition
-from scanners._formats.safetensors import read_header
+from scanners._formats.tensors.safetensors import read_header
 from scanners._licenses.lineage import Relation
 
 _FULL_MODEL = re.compile(r"(\A|/)(model|pytorch_model|consolidated)[^/]*\.(safetensors|bin|pth|gguf)\Z|\.gguf\Z")

@@ -22,7 +22,7 @@ from governance.hub.selection import of_documents
 from governance.store import Store
 from governance.subject import ArtifactRef, Composition, SourceKind
 from policies.licenses import license_table
-from scanners._formats.description import describe
+from scanners._formats.claims.description import describe
 from scanners.license_terms import PLUGIN
 from tests.benchmarks.real_adapters import adapters
 

@@ -9,8 +9,8 @@ import pytest
 
 from governance.context import RunContext
 from governance.evidence import Coverage, Finding
-from scanners._formats.base_names import cached_revision, core
-from scanners._formats.known_bases import Seen, contradicts, fitting, known, lookalike
+from scanners._formats.adapters.base_names import cached_revision, core
+from scanners._formats.adapters.known_bases import Seen, contradicts, fitting, known, lookalike
 from scanners._formats.tables import table
 from scanners.adapter_config import PLUGIN
 from tests.builders_adapters import composition

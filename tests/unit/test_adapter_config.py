@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from governance.context import RunContext
 from governance.evidence import Coverage, Finding
-from scanners._formats.adapters import read_config, sort_tensors
-from scanners._formats.base_names import kinship, place
+from scanners._formats.adapters.base_names import kinship, place
+from scanners._formats.adapters.peft_laws import known_types
+from scanners._formats.adapters.tensors import read_config, sort_tensors
 from scanners._formats.patterns import UnreadablePatternError, full_match
-from scanners._formats.peft_laws import known_types
-from scanners._formats.safetensors import Tensor
+from scanners._formats.tensors.safetensors import Tensor
 from scanners.adapter_config import PLUGIN
 from tests.builders_adapters import composition
 

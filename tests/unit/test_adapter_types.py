@@ -13,8 +13,8 @@ import pytest
 
 from governance.context import RunContext
 from governance.evidence import Coverage, Finding
-from scanners._formats.known_bases import _rows, _skeleton
-from scanners._formats.peft_laws import known_types, law_of
+from scanners._formats.adapters.known_bases import _rows, _skeleton
+from scanners._formats.adapters.peft_laws import known_types, law_of
 from scanners.adapter_config import PLUGIN
 from tests.builders_adapters import composition
 

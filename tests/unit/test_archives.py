@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from governance.context import Limits
-from scanners._formats.archives import CONTAINERS, read_container
+from scanners._formats.archives.members import Budget, Reading, holes
+from scanners._formats.archives.readers import CONTAINERS, read_container
+from scanners._formats.archives.zips import is_zip
 from scanners._formats.kinds import kind_of_bytes
-from scanners._formats.members import Budget, Reading, holes
 from scanners._formats.tree import Content, grow
-from scanners._formats.zips import is_zip
 from tests.recipes import cook, zipped
 
 METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
@@ -259,8 +259,8 @@ def test_without_its_extra_such_a_file_is_not_scanned(kind: str, head: str, monk
     def gone(module: str) -> object:
         raise ImportError(module)
 
-    monkeypatch.setattr("scanners._formats.unpacking.import_module", gone)
-    monkeypatch.setattr("scanners._formats.sevenzips.import_module", gone)
+    monkeypatch.setattr("scanners._formats.archives.unpacking.import_module", gone)
+    monkeypatch.setattr("scanners._formats.archives.sevenzips.import_module", gone)
     root = tree(bytes.fromhex(head) + b"data")
     assert root.kind == kind
     assert "install" in root.gaps[0]

@@ -15,7 +15,7 @@ from governance.subject import FileEntry, SourceKind, Subject
 from reports._bom import digests
 from reports._bom.tree import components
 from reports.cyclonedx import PLUGIN as V17
-from scanners._formats.description import describe
+from scanners._formats.claims.description import describe
 from tests.benchmarks.bom_score import ELEMENTS, Bom, score
 from tests.bom_samples import ANSWERS, reference
 from tests.builders import composition

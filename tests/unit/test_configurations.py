@@ -13,8 +13,8 @@ import pytest
 
 from governance.context import Limits
 from governance.evidence import Finding
-from scanners._formats.config_values import rows
-from scanners._formats.configurations import Pairs, fields, read_configuration
+from scanners._formats.configs.configurations import Pairs, fields, read_configuration
+from scanners._formats.configs.values import rows
 from scanners._formats.regexes import is_costly
 from scanners._formats.tree import grow
 from scanners.config_fields import PLUGIN, _document

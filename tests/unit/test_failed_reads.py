@@ -9,7 +9,7 @@ import pytest
 
 from governance.context import Limits
 from governance.errors import SubjectError
-from scanners._formats import gguf, safetensors
+from scanners._formats.tensors import gguf, safetensors
 from tests.builders import safetensors as written
 from tests.builders_gguf import gguf as gguf_file
 

@@ -12,7 +12,7 @@ from governance.contracts import Scanner
 from governance.evidence import Coverage, Finding, Severity
 from governance.plugins import discover
 from scanners._formats.documents import front_matters, parse_json
-from scanners._formats.pickles import walk
+from scanners._formats.pickles.streams import walk
 from tests import builders as b
 
 SCANNERS = discover(scanners, Scanner)

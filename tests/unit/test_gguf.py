@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from governance.context import Limits
-from scanners._formats.ggml_types import scales, tensor_types
-from scanners._formats.gguf import Gguf, GgufArray, read_gguf
+from scanners._formats.tensors.ggml_types import scales, tensor_types
+from scanners._formats.tensors.gguf import Gguf, GgufArray, read_gguf
 from tests.builders_gguf import gguf
 
 

@@ -10,10 +10,10 @@ from typing import BinaryIO
 import pytest
 
 from governance.context import Limits
-from scanners._formats import hdf5, keras, msgpack, onnx, tensorflow, tflite
-from scanners._formats.graph_kinds import is_map, recognise
+from scanners._formats.graphs import hdf5, keras, msgpack, onnx, tensorflow, tflite
+from scanners._formats.graphs.kinds import is_map, recognise
+from scanners._formats.graphs.protobuf import Wire, walk
 from scanners._formats.kinds import kind_of_bytes
-from scanners._formats.protobuf import Wire, walk
 from tests.recipes import cook
 
 LIMITS = Limits()

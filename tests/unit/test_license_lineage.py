@@ -11,7 +11,7 @@ from governance.errors import SubjectError
 from governance.hub.ancestry import NODES, Unreachable, with_ancestry
 from governance.subject import Ancestor, Composition, Description, ParentClaim, Subject
 from policies.licenses import license_table
-from scanners._formats.description import describe
+from scanners._formats.claims.description import describe
 from scanners._licenses import remedies
 from scanners._licenses.duties import judge
 from scanners._licenses.lineage import Lineage, Parent, named_as_asked

@@ -6,7 +6,7 @@ import pytest
 
 from governance.context import RunContext
 from governance.evidence import Finding
-from scanners._formats.loaders import loaders, who_is_hit
+from scanners._formats.pickles.loaders import loaders, who_is_hit
 from scanners.pickle_imports import PLUGIN
 from tests.builders_adapters import composition
 from tests.recipes import assemble, zipped

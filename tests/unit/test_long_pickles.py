@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from governance.context import Limits
-from scanners._formats.archives import read_container
-from scanners._formats.members import Budget, Reading
-from scanners._formats.pickle_arguments import READERS
-from scanners._formats.pickle_bytes import Paged
-from scanners._formats.pickle_review import review
-from scanners._formats.pickle_stack import LongText
+from scanners._formats.archives.members import Budget, Reading
+from scanners._formats.archives.readers import read_container
+from scanners._formats.pickles.arguments import READERS
+from scanners._formats.pickles.pages import Paged
+from scanners._formats.pickles.review import review
+from scanners._formats.pickles.stack import LongText
 
 _CALL = b"crunpy\nrun_path\n(Vx\ntR."
 

@@ -11,9 +11,9 @@ from io import BytesIO
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanners._formats.pickle_arguments import READERS, Cut
-from scanners._formats.pickle_values import name_of
-from scanners._formats.pickles import walk
+from scanners._formats.pickles.arguments import READERS, Cut
+from scanners._formats.pickles.streams import walk
+from scanners._formats.pickles.values import name_of
 from tests.recipes import opcode
 
 LIMIT = 10_000

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanners._formats.kinds import is_pickle, kind_of_bytes
-from scanners._formats.pickle_names import grade
-from scanners._formats.pickle_review import acts, review
-from scanners._formats.pickle_values import Name, name_of, shown
-from scanners._formats.pickles import walk
+from scanners._formats.pickles.names import grade
+from scanners._formats.pickles.review import acts, review
+from scanners._formats.pickles.streams import walk
+from scanners._formats.pickles.values import Name, name_of, shown
 from tests.recipes import assemble, opcode
 
 LIMIT = 100_000

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from governance.context import Limits
-from scanners._formats.safetensors import ELEMENT_BYTES, header_in
+from scanners._formats.tensors.safetensors import ELEMENT_BYTES, header_in
 
 TYPES = ["float32", "float16", "int64", "uint8", "bool", "int8", "float64", "uint16"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from scanners._formats.python_source import Sink, review
-from scanners._formats.scripts import read_script
-from scanners._formats.secrets import find_secrets
+from scanners._formats.code.python_source import Sink, review
+from scanners._formats.code.scripts import read_script
+from scanners._formats.code.secrets import find_secrets
 
 
 def acting(text: str) -> list[Sink]:

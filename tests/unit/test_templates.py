@@ -11,8 +11,8 @@ import yaml
 
 from governance.context import RunContext
 from governance.evidence import Finding
-from scanners._formats.template_compare import compare, same
-from scanners._formats.templates import review
+from scanners._formats.templates.compare import compare, same
+from scanners._formats.templates.review import review
 from scanners.chat_template import PLUGIN
 from scanners.tokenizer_files import PLUGIN as TOKENIZERS
 from tests import builders_adapters

@@ -8,10 +8,10 @@ import time
 import pytest
 
 from governance.evidence import Severity
-from scanners._formats.sentencepiece import is_model, read_model
-from scanners._formats.token_text import looks, pattern_words
-from scanners._formats.tokenizer_compare import differences
-from scanners._formats.tokenizers import Tokenizer, load, tokenizer_of
+from scanners._formats.tokens.compare import differences
+from scanners._formats.tokens.sentencepiece import is_model, read_model
+from scanners._formats.tokens.text import looks, pattern_words
+from scanners._formats.tokens.tokenizers import Tokenizer, load, tokenizer_of
 
 tokenizers = pytest.importorskip("tokenizers")
 TEXTS = [

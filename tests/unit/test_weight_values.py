@@ -9,11 +9,11 @@ import numpy
 import pytest
 from numpy.typing import NDArray
 
-from scanners._formats.carried_files import carried_file
-from scanners._formats.tensor_values import WINDOW, Values, measure, readable
-from scanners._formats.text_signs import odd_name, signs
-from scanners._formats.update_parts import part_of
-from scanners._formats.update_sizes import deviations, update_of
+from scanners._formats.tensors.carried_files import carried_file
+from scanners._formats.tensors.text_signs import odd_name, signs
+from scanners._formats.tensors.update_parts import part_of
+from scanners._formats.tensors.update_sizes import deviations, update_of
+from scanners._formats.tensors.values import WINDOW, Values, measure, readable
 
 RANDOM = numpy.random.default_rng(7)
 

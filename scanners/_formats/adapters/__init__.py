@@ -1,0 +1,1 @@
+"""Adapters and their bases: what a configuration promises, held against tensors."""

@@ -1,0 +1,1 @@
+"""Archives and compressed files: members opened in place, two readings of each."""

@@ -1,0 +1,75 @@
+"""What a qualified name reaches when it is called: ``tables/python_sinks.yaml`` as values. Read by ``code.python_source``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Literal
+
+from scanners._formats.tables import table
+
+Grade = Literal["dangerous", "effect", "ordinary"]
+#: Modules whose very name, held in a variable, is worth following.
+KNOWN = frozenset(
+    (
+        "os",
+        "sys",
+        "subprocess",
+        "builtins",
+        "importlib",
+        "socket",
+        "ctypes",
+        "pickle",
+        "marshal",
+        "shutil",
+        "posix",
+        "nt",
+        "pty",
+        "code",
+        "types",
+        "base64",
+        "codecs",
+        "zlib",
+        "requests",
+        "urllib",
+        "urllib.request",
+        "http.client",
+        "torch",
+        "pathlib.Path",
+        "sys.modules",
+        "globals",
+        "multiprocessing",
+        "asyncio",
+        "os.environ",
+    )
+)
+
+
+def grade_of(name: str) -> tuple[Grade, str]:
+    exact, prefixes = sinks()
+    if name in exact:
+        return exact[name]
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        head = ".".join(parts[:end])
+        if head in prefixes and end < len(parts):
+            return prefixes[head]
+    if len(parts) > 1 and parts[0] in ("os", "posix"):
+        return next((graded for p, graded in prefixes.items() if p.endswith("*") and name.startswith(p[:-1])), ("ordinary", ""))
+    return "ordinary", ""
+
+
+@cache
+def sinks() -> tuple[Mapping[str, tuple[Grade, str]], Mapping[str, tuple[Grade, str]]]:
+    exact: dict[str, tuple[Grade, str]] = {}
+    prefixes: dict[str, tuple[Grade, str]] = {}
+    for row in table("python_sinks"):
+        for name in row["names"]:
+            graded: tuple[Grade, str] = (row["grade"], row["what"])
+            if name.endswith("."):
+                prefixes[name[:-1]] = graded
+            elif name.endswith("*"):
+                prefixes[name] = graded
+            else:
+                exact[name] = graded
+    return exact, prefixes

@@ -1,0 +1,1 @@
+"""Configurations: fields whose value a loader acts on."""

@@ -1,0 +1,1 @@
+"""Pickles, read by their opcodes as both unpicklers would; nothing is unpickled."""

@@ -1,0 +1,1 @@
+"""Chat templates, interpreted over marks instead of values; nothing is rendered."""

@@ -1,0 +1,1 @@
+"""Weight files: headers that may lie, and the numbers behind them."""

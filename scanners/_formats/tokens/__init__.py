@@ -1,0 +1,1 @@
+"""Tokenizers: vocabulary, added tokens, and rules that rewrite text."""
