@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from governance.context import RunContext
+from governance.errors import SubjectError
 from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition
 from scanners._formats.code.secrets import find_secrets, home_folders
@@ -86,11 +87,12 @@ def _bytes(content: Content, is_text: bool) -> bytes | None:
     limit = _TEXT_BYTES if is_text else _HEADER_BYTES
     try:
         with content.open() as stream:
+            if content.kind == "safetensors":
+                begin = stream.read(8)
+                return begin + stream.read(min(int.from_bytes(begin, "little"), limit))
             data = stream.read(limit)
-    except OSError:
+    except (OSError, SubjectError):
         return None
-    if content.kind == "safetensors":
-        return data[: 8 + int.from_bytes(data[:8], "little")]
     if is_text and b"\0" in data[:64]:
         return data.replace(b"\0", b"")
     return _without_vocabulary(data) if is_text and len(data) > _KEYED_BYTES else data

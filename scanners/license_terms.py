@@ -152,8 +152,10 @@ def _reach(composition: Composition, nodes: Collection[Node]) -> Iterator[Covera
         elif node.subject is not None:
             yield from _coverage(f"license of {node.kind} {node.name}", node.own)
         elif node.kind != "service" and node.name != "the base":
-            reason = node.reason + ("; its license is recalled from a table" if node.recalled else "")
-            yield Coverage(item=f"license of {node.kind} {node.name}", outcome=Outcome.SKIPPED, reason=reason)
+            # A license recalled from the table of known models was judged, by judgement; one that nobody knows was not.
+            reason = node.reason + ("; its license is recalled from the table of known models" if node.recalled else "")
+            outcome = Outcome.COMPLETED if node.recalled else Outcome.SKIPPED
+            yield Coverage(item=f"license of {node.kind} {node.name}", outcome=outcome, reason=reason)
 
 
 def _components(composition: Composition, own: Papers, found: Conclusion, nodes: Collection[Node]) -> Iterator[Component]:

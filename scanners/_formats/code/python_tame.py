@@ -1,6 +1,6 @@
 """Calls that look dangerous by their name and are not by what they are given: a known tool, a place of data, a setting.
 
-Read by ``code.python_source``. Only constants in the call itself count; whatever is worked out at run time stays what its name says.
+Read by ``code.python_source``. Only constants in the call itself count; what is worked out at run time stays what its name says.
 
 Source:
     Python library reference, ``subprocess``, ``os.environ``, ``urllib.request``; what training and inference scripts

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from governance.context import Limits
 from governance.evidence import Severity
 from scanners._formats.graphs.apart import apart
@@ -210,6 +208,8 @@ class _Visit:
             self._value(name, self._read(attribute, kind))
 
     def _read(self, attribute: Any, kind: Any) -> bytes:
+        import numpy as np
+
         value: object
         if kind.get_class() == self._h5.h5t.STRING and kind.is_variable_str():
             text = np.empty((), dtype=object)

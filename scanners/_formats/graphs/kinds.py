@@ -57,7 +57,7 @@ def is_map(head: bytes) -> bool:
 
 
 def recognise(stream: BinaryIO, size: int) -> tuple[str, ...]:
-    """Return which model formats a stream is by structure: ``onnx``, ``tensorflow``, ``tokens.sentencepiece``, ``coreml``, or several.
+    """Return which model formats a stream is by structure: ``onnx``, ``tensorflow``, ``sentencepiece``, ``coreml``, or several.
 
     A later fault does not matter: a loader may be more tolerant, and a reader says what it could not read.
     """
