@@ -87,14 +87,15 @@ def scan_document(
     adapter = dossier.composition.adapter
     files = tuple(_hashed(f, digests) for f in adapter.files)
     own = [c for c in dossier.checks if c.id not in voices]
-    spoken = [c for c in dossier.checks if c.id in voices]
-    states = [_state(f, own, spoken, voices, dossier.findings) for f in files]
+    said, spoken = _by_item(own), _by_item(c for c in dossier.checks if c.id in voices)
+    located = _by_path(dossier.findings)
+    states = [_state(f, said.get(f.path, []), spoken.get(f.path, []), voices, located.get(f.path, [])) for f in files]
     return ScanDocument(
         mode=mode,
         curator_version=version,
         subject=adapter.model_copy(update={"files": files}),
         base=str(dossier.composition.base) if dossier.composition.base else None,
-        files=(*states, *_refused(adapter, own, dossier.findings)),
+        files=(*states, *_refused(adapter, own, located)),
         findings=tuple(sorted(dossier.findings, key=lambda f: -f.severity.rank)),
         checks=tuple(c.model_copy(update={"seconds": 0.0}) for c in dossier.checks),
         not_asked=dict(not_asked),
@@ -107,13 +108,31 @@ def _hashed(entry: FileEntry, digests: Mapping[str, str]) -> FileEntry:
     return entry.model_copy(update={"sha256": found, "digest_source": "computed"}) if found else entry
 
 
-def _state(
-    entry: FileEntry, own: Sequence[Check], spoken: Sequence[Check], voices: Mapping[str, str], findings: Sequence[Finding]
-) -> FileState:
-    said = [(c.id, v) for c in own for v in c.coverage if v.item == entry.path]
+#: What scanners say of one file, each with the scanner's id.
+_Said = list[tuple[str, Coverage]]
+
+
+def _by_item(checks: Iterable[Check]) -> dict[str, _Said]:
+    found: dict[str, _Said] = {}
+    for check in checks:
+        for one in check.coverage:
+            found.setdefault(one.item, []).append((check.id, one))
+    return found
+
+
+def _by_path(findings: Sequence[Finding]) -> dict[str, list[Severity]]:
+    """Return the severities found in each file of the adapter; a finding counts once for each file it is located in."""
+    found: dict[str, list[Severity]] = {}
+    for finding in findings:
+        if finding.subject == "adapter":
+            for path in {place.path for place in finding.locations}:
+                found.setdefault(path, []).append(finding.severity)
+    return found
+
+
+def _state(entry: FileEntry, said: _Said, spoken: _Said, voices: Mapping[str, str], located: Sequence[Severity]) -> FileState:
     reasons = tuple(f"{plugin}: {v.reason or v.outcome.value}" for plugin, v in said if not v.outcome.checked)
     kind = next((v.reason for plugin, v in said if plugin == "inventory" and v.outcome.checked), "")
-    worst, count = _found_in(entry.path, findings)
     return FileState(
         path=entry.path,
         size=entry.size,
@@ -121,14 +140,9 @@ def _state(
         kind=kind,
         state=_ended(reasons, [v for _, v in said]),
         reasons=reasons,
-        findings=count,
-        worst=worst,
-        voices={
-            voices[c.id]: v.reason or v.outcome.value
-            for c in spoken
-            for v in c.coverage
-            if v.item == entry.path and v.outcome is not Outcome.NOT_APPLICABLE
-        },
+        findings=len(located),
+        worst=max(located, key=lambda s: s.rank, default=None),
+        voices={voices[k]: v.reason or v.outcome.value for k, v in spoken if v.outcome is not Outcome.NOT_APPLICABLE},
     )
 
 
@@ -138,18 +152,14 @@ def _ended(reasons: Sequence[str], said: Sequence[Coverage]) -> State:
     return "completed" if any(v.outcome is Outcome.COMPLETED for v in said) else "not-applicable"
 
 
-def _refused(adapter: Subject, own: Sequence[Check], findings: Sequence[Finding]) -> Iterable[FileState]:
+def _refused(adapter: Subject, own: Sequence[Check], located: Mapping[str, Sequence[Severity]]) -> Iterable[FileState]:
     """Yield what was not taken in and is a gap: the inventory says which refusals matter."""
     gaps = {v.item: v.reason for c in own if c.id == "inventory" for v in c.coverage if not v.outcome.checked}
     listed = {f.path for f in adapter.files}
     for path, reason in gaps.items():
         if path not in listed:
-            worst, count = _found_in(path, findings)
+            here = located.get(path, ())
+            worst = max(here, key=lambda s: s.rank, default=None)
             yield FileState(
-                path=path, size=0, sha256="", kind="", state="not-scanned", reasons=(reason,), findings=count, worst=worst
+                path=path, size=0, sha256="", kind="", state="not-scanned", reasons=(reason,), findings=len(here), worst=worst
             )
-
-
-def _found_in(path: str, findings: Sequence[Finding]) -> tuple[Severity | None, int]:
-    here = [f.severity for f in findings if f.subject == "adapter" and any(p.path == path for p in f.locations)]
-    return max(here, key=lambda s: s.rank, default=None), len(here)
