@@ -14,6 +14,7 @@ import os
 import select
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -99,6 +100,9 @@ class Stopped(Noun):
 
 
 Line = Progress | ItemRow | Finding | Measurement | Component | Coverage | Reached | Described | Want | Done | Stopped
+#: Lines of coverage in a row that are sent at once; then the most that waits, and how long.
+_AT_ONCE = 16
+_WAITING_BYTES, _WAITING_SECONDS = 1 << 15, 0.2
 #: Parses one line.
 LINES: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
 
@@ -141,12 +145,13 @@ def serve(handler: Handler, *, isolation: str) -> None:
         handler: Does the work; its exceptions become ``Stopped`` lines.
         isolation: What this process was cut off from, told with each job.
     """
-    with os.fdopen(int(os.environ[LINES_FD]), "wb", buffering=0) as out:  # noqa: TID251 - the pipe's number is no setting
-        threading.Thread(target=_end_with_reader, args=(out.fileno(),), daemon=True).start()
+    with os.fdopen(int(os.environ[LINES_FD]), "wb", buffering=0) as pipe:  # noqa: TID251 - the pipe's number is no setting
+        threading.Thread(target=_end_with_reader, args=(pipe.fileno(),), daemon=True).start()
+        out = _Out(pipe)
         while text := sys.stdin.buffer.readline():
             job = Job.model_validate_json(text)
-            _write(out, Reached(isolation=isolation))
-            _write(out, _answer(handler, job, out))
+            out.write(Reached(isolation=isolation))
+            out.write(_answer(handler, job, out))
 
 
 def _end_with_reader(fd: int) -> None:
@@ -157,10 +162,37 @@ def _end_with_reader(fd: int) -> None:
     os._exit(1)
 
 
+class _Out:
+    """The way to the curator. Long coverage waits a little for more of it: of a thousand files there are a thousand such lines.
+
+    Whatever else is said goes out at once, with the coverage before it, so that a child that dies has told its findings.
+    """
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        self._pipe, self._waiting = pipe, bytearray()
+        self._sent, self._turn, self._row = time.monotonic(), threading.Lock(), 0
+
+    def write(self, line: Line) -> None:
+        """Send one line."""
+        with self._turn:
+            self._waiting += line.model_dump_json().encode() + b"\n"
+            due = len(self._waiting) > _WAITING_BYTES or time.monotonic() - self._sent > _WAITING_SECONDS
+            self._row = self._row + 1 if isinstance(line, Coverage) else 0
+            if self._row <= _AT_ONCE or due:
+                self._send()
+
+    def _send(self) -> None:
+        data = memoryview(bytes(self._waiting))
+        self._waiting.clear()
+        while data:
+            data = data[self._pipe.write(data) :]
+        self._sent = time.monotonic()
+
+
 class _Asker:
     """Asks the curator's process for parts of files; one question at a time."""
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: _Out) -> None:
         self._out, self._turn = out, threading.Lock()
 
     def __call__(self, name: str, path: str, spans: Sequence[Span]) -> bytes:
@@ -171,7 +203,7 @@ class _Asker:
         """
         wanted = sum(length for _, length in spans)
         with self._turn:
-            _write(self._out, Want(name=name, path=path, spans=tuple(spans)))
+            self._out.write(Want(name=name, path=path, spans=tuple(spans)))
             try:
                 given = Given.model_validate_json(sys.stdin.buffer.readline())
             except ValidationError as error:
@@ -182,7 +214,7 @@ class _Asker:
         return data
 
 
-def _answer(handler: Handler, job: Job, out: BinaryIO) -> Done | Stopped:
+def _answer(handler: Handler, job: Job, out: _Out) -> Done | Stopped:
     ctx = RunContext(
         run_id=job.run_id,
         on=job.on,
@@ -196,12 +228,12 @@ def _answer(handler: Handler, job: Job, out: BinaryIO) -> Done | Stopped:
         folders=job.folders,
         trusted_publishers=job.trusted_publishers,
         fetch=_Asker(out),
-        emit=lambda progress: _write(out, progress),
-        keep=lambda row: _write(out, row),
+        emit=out.write,
+        keep=out.write,
     )
     try:
         for said in handler(job, ctx):
-            _write(out, Described(description=said) if isinstance(said, Description) else said)
+            out.write(Described(description=said) if isinstance(said, Description) else said)
     except PrerequisiteError as error:
         return Stopped(reason=error.message, outcome="skipped", hint=error.hint)
     except TimeoutError as error:
@@ -211,9 +243,3 @@ def _answer(handler: Handler, job: Job, out: BinaryIO) -> Done | Stopped:
     except Exception as error:  # noqa: BLE001 - the child's twin of the pipeline's rule: a crash is a line with a reason
         return Stopped(reason=f"{type(error).__name__}: {error}"[:2000])
     return Done()
-
-
-def _write(out: BinaryIO, line: Line) -> None:
-    data = memoryview(line.model_dump_json().encode() + b"\n")
-    while data:
-        data = data[out.write(data) :]
