@@ -158,6 +158,17 @@ def _named(path: str, said_: Mapping[str, object], known: list[Claim]) -> list[C
     return found[:1]
 
 
+def _comparison(path: str) -> str:
+    """Return what coverage calls the comparison of a file that was read, but has nothing it could be held against."""
+    return f"comparison of {path}"
+
+
+def _covered(weights: str, unread: str) -> Coverage:
+    if unread:
+        return Coverage(item=_comparison(weights), outcome=Outcome.SKIPPED, reason=unread)
+    return Coverage(item=weights, outcome=Outcome.COMPLETED)
+
+
 def _configured(path: str, said_: Mapping[str, object], cases: list[_Case]) -> Iterator[Fact | Coverage]:
     kind = said_.get("peft_type")
     law = law_of(kind) if isinstance(kind, str) else None
@@ -186,9 +197,12 @@ def _configured(path: str, said_: Mapping[str, object], cases: list[_Case]) -> I
     else:
         name = _stranger(said_, mlx=mlx)
         yield _dialect(path, name, "ask the author which library wrote it, or convert it to peft's format")
-        yield Coverage(item=path, outcome=Outcome.SKIPPED, reason=f"{name}: its tensors are not compared with its configuration")
+        unknown = "unknown type" in name
+        reason = f"{name}: its tensors are not compared with its configuration"
+        yield Coverage(item=path if unknown else _comparison(path), outcome=Outcome.SKIPPED, reason=reason)
         for case in cases:
-            yield Coverage(item=case.weights, outcome=Outcome.SKIPPED, reason=f"{name}: no law for its tensors is known")
+            item = case.weights if unknown else _comparison(case.weights)
+            yield Coverage(item=item, outcome=Outcome.SKIPPED, reason=f"{name}: no law for its tensors is known")
 
 
 def _stranger(said_: Mapping[str, object], *, mlx: bool) -> str:
@@ -220,7 +234,9 @@ def _unlisted(path: str, kind: str, said_: Mapping[str, object]) -> Iterator[Fac
 def _lora(case: _Case, config: LoraConfig, own: AdapterTensors) -> Iterator[Fact | Coverage]:
     if own.kohya and not own.pairs:
         yield _dialect(case.weights, "a file of kohya's scripts", "convert it to peft's format")
-        yield Coverage(item=case.weights, outcome=Outcome.SKIPPED, reason="kohya's names are not compared with a configuration")
+        yield Coverage(
+            item=_comparison(case.weights), outcome=Outcome.SKIPPED, reason="kohya's names are not compared with a configuration"
+        )
         return
     yield from adapter_checks.pairs(case.weights, config, own)
     yield from adapter_checks.unloaded(case.weights, own)
@@ -228,7 +244,7 @@ def _lora(case: _Case, config: LoraConfig, own: AdapterTensors) -> Iterator[Fact
     modules = {m: some for m, p in own.pairs.items() if (some := p.down or p.up)}
     widths = {m: w for m, w in widths_of_pairs(own.pairs).items() if not config.stacks(m)}
     unread = yield from adapter_checks.targets(case.path, case.weights, config, modules, (*own.full, *own.beside))
-    yield Coverage(item=case.weights, outcome=Outcome.SKIPPED if unread else Outcome.COMPLETED, reason=unread)
+    yield _covered(case.weights, unread)
     yield from base_checks.held(
         case.composition, case.names, case.weights, widths, own.full, packed=config.packed,
         transposed=config.fan_in_fan_out, added=added_tokens(case.composition.adapter, case.adapter.folder, case.ctx), ctx=case.ctx,
@@ -263,7 +279,7 @@ def _by_law(case: _Case, law: Law) -> Iterator[Fact | Coverage]:
     unread = ""
     if "target_modules" in case.said:
         unread = yield from adapter_checks.targets(case.path, case.weights, config, modules, beside)
-    yield Coverage(item=case.weights, outcome=Outcome.SKIPPED if unread else Outcome.COMPLETED, reason=unread)
+    yield _covered(case.weights, unread)
     widths = {m: w for m, w in widths_of_parts(own.modules).items() if w.into or w.out}
     yield from base_checks.held(
         case.composition, case.names, case.weights, widths, rest.full, packed=not widths,
@@ -292,7 +308,7 @@ def _unconfigured(case: _Case) -> Iterator[Fact | Coverage]:
         if own.pairs
         else "no configuration, and no tensor of LoRA"
     )
-    yield Coverage(item=case.weights, outcome=Outcome.PARTIAL if own.pairs else Outcome.SKIPPED, reason=reason)
+    yield Coverage(item=_comparison(case.weights), outcome=Outcome.PARTIAL if own.pairs else Outcome.SKIPPED, reason=reason)
 
 
 PLUGIN = AdapterConfig()
