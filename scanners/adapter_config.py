@@ -133,7 +133,8 @@ def _one(
                 Location(path=entry.path), severity=Severity.MEDIUM,
             )  # fmt: skip
         if weights.unread:
-            yield Coverage(item=entry.path, outcome=Outcome.SKIPPED, reason=weights.unread)
+            item = _comparison(entry.path) if weights.pickled else entry.path  # pickle-imports has read it, whatever it holds
+            yield Coverage(item=item, outcome=Outcome.SKIPPED, reason=weights.unread)
     names = tuple(c.name for c in (*claims, *known))
     cases = [_Case(composition, adapter, said_, path, p, w.tensors, names, ctx) for p, w in read if w.tensors]
     if adapter.config is None:

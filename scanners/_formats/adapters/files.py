@@ -48,12 +48,14 @@ class Weights:
         metadata: Of a safetensors header.
         unread: Why there is nothing; empty if there is.
         empty: Whether the file is sound and holds nothing.
+        pickled: Whether they are held in a pickle.
     """
 
     tensors: tuple[Tensor, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
     unread: str = ""
     empty: bool = False
+    pickled: bool = False
 
 
 def is_part(path: str) -> bool:
@@ -78,7 +80,7 @@ def read_weights(subject: Subject, entry: FileEntry, ctx: RunContext) -> Weights
     root = content(subject, entry, ctx)
     if root.kind in ("torch-zip", "pickle", "tar", "zip"):
         tensors, why = torch_tensors(root)
-        return Weights(tensors, unread=why)
+        return Weights(tensors, unread=why, pickled=True)
     header = read_header(subject, entry.path, ctx)
     if root.kind in ("safetensors", "lfs-pointer", "empty") or header.tensors or entry.path.endswith(".safetensors"):
         if header.gap or header.pointer or (header.problems and not header.tensors):

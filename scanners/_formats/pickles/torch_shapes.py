@@ -64,6 +64,8 @@ def torch_tensors(root: Content) -> tuple[tuple[Tensor, ...], str]:
     found: dict[str, _Shape] = {}
     stream = BytesIO(data)
     for _ in range(5):  # the older layout has three small pickles before the state dict
+        if stream.tell() == len(data):
+            break
         try:
             found |= _state(stream)
         except (ValueError, IndexError, KeyError, TypeError, RecursionError, OverflowError, MemoryError) as error:
