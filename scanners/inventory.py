@@ -18,6 +18,8 @@ from scanners._formats.tree import Content, contents, in_words
 _CONTENT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".json", ".model")
 #: Words of a refusal → rule and severity; the first that fits. None: nothing to report.
 _REFUSALS: tuple[tuple[tuple[str, ...], str | None, Severity], ...] = (
+    (("git runs it",), "unclaimed-file", Severity.MEDIUM),
+    (("compiled python without its source",), "native-code", Severity.MEDIUM),
     (("version control", "not needed", "not part of the model", "read under their own names"), None, Severity.INFO),
     (("by case or unicode form", "also that of the folder"), "name-confusable", Severity.MEDIUM),
     (("limit", "larger", "may have", "longer than"), "oversize-file", Severity.MEDIUM),
