@@ -167,7 +167,8 @@ def _content(content: Content) -> Iterator[Finding]:
         yield finding("native-code", Severity.HIGH, "it is native code", "an adapter needs none: remove it")
     elif not content.fits_name and not (_aside(content) or content.kind == "storage"):
         more = ", and a loader that looks at the content would run it" if row.acts else ""
-        yield finding("type-mismatch", Severity.HIGH if row.acts else Severity.LOW,
+        other = content.kind == "gguf" and content.suffix == ".safetensors"  # one loader reads it, another refuses or misreads it
+        yield finding("type-mismatch", Severity.HIGH if row.acts else Severity.MEDIUM if other else Severity.LOW,
                       f"it is {row.words}, which its name does not say{more}",
                       "rename it to what it is, or remove it")  # fmt: skip
     if content.also is not None:

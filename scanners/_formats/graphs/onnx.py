@@ -80,6 +80,8 @@ class _Review:
         match message.name:
             case "tensor":
                 self._tensor(wire, message)
+            case "graph":
+                self._twice(wire, message)
             case "node":
                 self._node(wire, message)
             case "function":
@@ -109,6 +111,17 @@ class _Review:
             elif key not in _KEYS:
                 words = f"a tensor's external data carries {key[:60]!a}, which is no setting of external data"
                 self._say("external-data-path", Severity.MEDIUM, words, entry.start)
+
+    def _twice(self, wire: Wire, message: Message) -> None:
+        """Look for initializers of one name: which of them counts depends on the runtime."""
+        seen = set[str]()
+        for field in message.fields.get(5, ()):
+            name = next((wire.text(f) for f in wire.fields(field.start, field.end) if f.number == 8), "")
+            if name and name in seen:
+                words = f"two initializers have the name {name[:80]!a}: runtimes differ in which one counts"
+                self._say("graph-broken", Severity.MEDIUM, words, field.start)
+                return
+            seen.add(name)
 
     def _path(self, value: str, entry: Field, what: str) -> None:
         if "_ORT_MEM_ADDR_" in value.upper():

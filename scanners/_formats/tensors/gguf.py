@@ -284,6 +284,8 @@ class _Walk:
         start = self.at
         if code in _SCALARS:
             self._jump(count * self._numbers[code].size, f"{count:,} elements")
+            if code == _BOOL and self.data[start : self.at].translate(None, b"\0\1"):
+                self.note(header_lie("an array of booleans holds another number than 0 and 1", start))
         elif code == _STRING:
             if self._stream is not None:
                 self.left(count, 8, "strings")
