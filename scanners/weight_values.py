@@ -107,7 +107,7 @@ class WeightValues:
                 yield Coverage(item=entry.path, outcome=Outcome.NOT_APPLICABLE, reason=f"{words_of(root.kind)}: no tensor file")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Tensor:
     """One tensor of either format, with its place in the file and its shape as PyTorch has it."""
 

@@ -16,7 +16,7 @@ Role = Literal["down", "up", "zero", "one"]
 _LONGEST_NAME, _LONGEST_LABEL = 1_000, 80
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """A tensor's part in an update.
 

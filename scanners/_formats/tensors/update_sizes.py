@@ -27,7 +27,7 @@ _MOST, _STEP = 1_000, 64
 _LAYER = re.compile(r"(?<![0-9A-Za-z])(\d{1,5})(?![0-9A-Za-z])")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Update:
     """The update of one module.
 
