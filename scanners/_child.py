@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -30,4 +31,5 @@ def handle(job: Job, ctx: RunContext) -> Iterator[Said | Description]:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(100_000, 50, 100)  # a header of 300,000 tensors lives long, and walking it again and again took half the time
     serve(handle, isolation=os.environ.get(REACHED, ""))  # noqa: TID251 - told by governance.confinement

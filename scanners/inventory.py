@@ -18,6 +18,8 @@ from scanners._formats.tree import Content, contents, in_words
 _CONTENT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".json", ".model")
 #: Words of a refusal → rule and severity; the first that fits. None: nothing to report.
 _REFUSALS: tuple[tuple[tuple[str, ...], str | None, Severity], ...] = (
+    (("git runs it",), "unclaimed-file", Severity.MEDIUM),
+    (("compiled python without its source",), "native-code", Severity.MEDIUM),
     (("version control", "not needed", "not part of the model", "read under their own names"), None, Severity.INFO),
     (("by case or unicode form", "also that of the folder"), "name-confusable", Severity.MEDIUM),
     (("limit", "larger", "may have", "longer than"), "oversize-file", Severity.MEDIUM),
@@ -165,7 +167,8 @@ def _content(content: Content) -> Iterator[Finding]:
         yield finding("native-code", Severity.HIGH, "it is native code", "an adapter needs none: remove it")
     elif not content.fits_name and not (_aside(content) or content.kind == "storage"):
         more = ", and a loader that looks at the content would run it" if row.acts else ""
-        yield finding("type-mismatch", Severity.HIGH if row.acts else Severity.LOW,
+        other = content.kind == "gguf" and content.suffix == ".safetensors"  # one loader reads it, another refuses or misreads it
+        yield finding("type-mismatch", Severity.HIGH if row.acts else Severity.MEDIUM if other else Severity.LOW,
                       f"it is {row.words}, which its name does not say{more}",
                       "rename it to what it is, or remove it")  # fmt: skip
     if content.also is not None:

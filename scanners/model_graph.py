@@ -120,8 +120,10 @@ def _missing(content: Content, said: Said, here: Mapping[str, int], refused: dic
             words = f"its data lies in {name[:120]!a}, which is a link: {shown(refused[path])}"
             yield Remark("external-data-path", Severity.HIGH, words)
         elif path not in here:
+            # Numbers of the graph that are put there later have been seen by nobody; other links may be left open by intent.
+            needed = any(place.location == name for place in said.outside)
             words = f"its data lies in {name[:120]!a}, which the folder does not hold"
-            yield Remark("external-data-path", Severity.LOW, words)
+            yield Remark("external-data-path", Severity.MEDIUM if needed else Severity.LOW, words)
 
 
 def _finding(content: Content, remark: Remark) -> Finding:

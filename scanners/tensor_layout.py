@@ -10,13 +10,14 @@ from typing import BinaryIO
 from governance.context import RunContext
 from governance.errors import SubjectError
 from governance.evidence import Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
-from governance.subject import Composition
+from governance.subject import Composition, FileEntry
 from scanners._formats.code.secrets import find_secrets
 from scanners._formats.kind_table import words_of
 from scanners._formats.names import shown
 from scanners._formats.tensors.carried_files import HEAD, carried_file
 from scanners._formats.tensors.gguf import GgufArray, read_gguf
 from scanners._formats.tensors.safetensors import header_in
+from scanners._formats.tensors.shard_index import index_problems, is_index
 from scanners._formats.tensors.spans import Placed, Problem
 from scanners._formats.tensors.text_signs import LONGEST, TOKEN, Sign, odd_name, signs
 from scanners._formats.tree import Content, Whose, contents
@@ -60,6 +61,7 @@ class TensorLayout:
     Detects:
         Headers that claim more bytes than the file or the limit allows, keys that occur twice at any level, unknown types,
         spans that overlap, alias, leave holes, overflow or do not match their shape, truncated files and bytes no tensor owns;
+        indexes of shards that are not there or do not hold what the index says;
         names of tensors with controls, invisible characters and look-alikes; code, shell commands, active markup,
         expressions and access tokens in metadata; tensors of integers that begin with a file whose structure holds.
 
@@ -93,6 +95,8 @@ class TensorLayout:
                     yield Coverage(item=item, outcome=Outcome.SKIPPED, reason="not downloaded")
                     continue
                 mine = [(c, kind) for c in root.walk() if (kind := _kind(c))]
+                if is_index(entry.path):
+                    yield from _index(composition, root, entry, whose, ctx)
                 gaps = list[str]()
                 for content, kind in mine:
                     ctx.checkpoint()
@@ -108,6 +112,12 @@ class TensorLayout:
                     yield Coverage(item=item, outcome=Outcome.SKIPPED, reason=why)
                 else:
                     yield Coverage(item=item, outcome=Outcome.NOT_APPLICABLE, reason=f"{words_of(root.kind)}: no tensor file")
+
+
+def _index(composition: Composition, root: Content, entry: FileEntry, whose: Whose, ctx: RunContext) -> Iterator[Finding]:
+    subject = composition.adapter if whose == "adapter" else composition.base
+    for problem in index_problems(subject, entry, whose, ctx) if subject is not None else ():
+        yield _finding(root, _Said(_RULES[problem.rule], problem.severity, problem.message))
 
 
 def _kind(content: Content) -> str:

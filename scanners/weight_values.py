@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from governance.context import RunContext
@@ -14,9 +15,10 @@ from scanners._formats.kind_table import words_of
 from scanners._formats.names import shown
 from scanners._formats.tensors.gguf import read_gguf
 from scanners._formats.tensors.safetensors import header_in
+from scanners._formats.tensors.small_values import measured
 from scanners._formats.tensors.update_parts import Part, part_of
-from scanners._formats.tensors.update_sizes import Update, deviations, update_of
-from scanners._formats.tensors.values import LowBits, Values, measure, numbers, readable, same
+from scanners._formats.tensors.update_sizes import Update, deviations, update_of, updates_of
+from scanners._formats.tensors.values import LowBits, Values, numbers, readable, same
 from scanners._formats.tree import Content, contents
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ _FACTOR, _SHARE, _FEWEST_ROWS = 10.0, 0.5, 16
 _LEAST, _MOST = 1e-9, 1e4
 #: Numbers of one half of an update that are held at once.
 _MOST_NUMBERS = 8 << 20
+#: Above so many pairs, those of so few bytes are computed so many at a time; rounding differs a little, so not below.
+_MANY_PAIRS, _SMALL_PAIR, _AT_ONCE = 2_000, 1 << 14, 512
 _SHOWN = 5
 #: Names loaders look for; another file is somebody's choice to load, and may be a template.
 _LOADED = ("adapter_model.safetensors", "adapters.safetensors", "pytorch_lora_weights.safetensors")
@@ -103,7 +107,7 @@ class WeightValues:
                 yield Coverage(item=entry.path, outcome=Outcome.NOT_APPLICABLE, reason=f"{words_of(root.kind)}: no tensor file")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Tensor:
     """One tensor of either format, with its place in the file and its shape as PyTorch has it."""
 
@@ -164,14 +168,12 @@ def _tensors(stream: BinaryIO, content: Content, ctx: RunContext) -> tuple[list[
     ], ""
 
 
-def _pass(stream: BinaryIO, tensors: Iterable[_Tensor], ctx: RunContext) -> _Seen:
+def _pass(stream: BinaryIO, tensors: Sequence[_Tensor], ctx: RunContext) -> _Seen:
     seen = _Seen()
-    for tensor in tensors:
+    seen.magnitudes = any(".lora_magnitude_vector" in t.name for t in tensors)
+    types = {d for d in {t.dtype for t in tensors} if readable(d)}
+    for tensor, values in measured(stream, [t for t in tensors if t.length and t.dtype in types]):
         ctx.checkpoint()
-        seen.magnitudes = seen.magnitudes or ".lora_magnitude_vector" in tensor.name
-        if not readable(tensor.dtype) or not tensor.length:
-            continue
-        values = measure(stream, tensor.start, tensor.length, tensor.dtype, big_endian=tensor.big_endian)
         if values.bad:
             seen.bad.append((tensor, values))
         if values.low_bits:
@@ -260,11 +262,9 @@ def _sizes(content: Content, stream: BinaryIO, tensors: Iterable[_Tensor], seen:
         if tensor.part and tensor.part.role in ("down", "up"):
             halves.setdefault(tensor.part.module, {})[tensor.part.role] = tensor
     updates, place = [], dict[str, _Tensor]()
-    for module, pair in halves.items():
+    for module, pair, made in _small(stream, halves, seen):
         ctx.checkpoint()
-        if module in seen.broken or len(pair) < 2:
-            continue
-        update = _update(stream, module, pair["down"], pair["up"])
+        update = made or _update(stream, module, pair["down"], pair["up"])
         if update is not None:
             updates.append(update)
             place[module] = pair["up"]
@@ -287,6 +287,39 @@ def _sizes(content: Content, stream: BinaryIO, tensors: Iterable[_Tensor], seen:
         )
         evidence = {"row": str(most.row), "share": f"{most.share:.4f}", "rows": str(most.rows)}
         yield _finding(_OUTLIER, content, what, [place[u.module] for u in narrow], _LOOK, evidence)
+
+
+def _small(
+    stream: BinaryIO, halves: dict[str, dict[str, _Tensor]], seen: _Seen
+) -> Iterator[tuple[str, dict[str, _Tensor], Update | None]]:
+    """Yield every whole pair, in order, with its update where it is one of very many small ones that are computed together."""
+    whole = {m: p for m, p in halves.items() if len(p) == 2 and m not in seen.broken}
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for module, pair in whole.items() if len(whole) > _MANY_PAIRS else ():
+        down, up = pair["down"], pair["up"]
+        plain = len(down.shape) == len(up.shape) == 2 and down.part is not None and down.part.word != "lora_a"
+        if plain and down.length + up.length <= _SMALL_PAIR and 0 not in down.shape and down.shape[0] == up.shape[1]:
+            groups.setdefault((down.dtype, up.dtype, down.shape, up.shape, down.big_endian), []).append(module)
+    made: dict[str, Update] = {}
+    for members in groups.values():
+        for at in range(0, len(members), _AT_ONCE):
+            some = members[at : at + _AT_ONCE]
+            sides = [_stacked(stream, [whole[m][role] for m in some]) for role in ("down", "up")]
+            if sides[0] is not None and sides[1] is not None:
+                made.update((u.module, u) for u in updates_of(some, sides[0], sides[1]))
+    for module, pair in whole.items():
+        yield module, pair, made.get(module)
+
+
+def _stacked(stream: BinaryIO, tensors: Sequence[_Tensor]) -> Singles | None:
+    """Return the numbers of tensors of one type and shape, one behind the other."""
+    data = bytearray()
+    for tensor in tensors:
+        stream.seek(tensor.start)
+        data += stream.read(tensor.length)
+    first = tensors[0]
+    found = numbers(BytesIO(data), 0, len(data), first.dtype, most=_MOST_NUMBERS, big_endian=first.big_endian)
+    return None if found is None or not found.size else found.reshape(len(tensors), *first.shape)
 
 
 def _extremes(content: Content, updates: list[Update], place: dict[str, _Tensor]) -> Iterator[Finding]:

@@ -49,7 +49,8 @@ def hdf5(parts: Mapping[str, Mapping[str, object]], cook: Cook, user_block: int 
 
     Args:
         parts: ``attributes`` by name (a recipe), ``arrays`` by name (how many numbers), ``links`` and ``soft`` by name (where
-            they lead), ``external`` and ``virtual`` by name (the file that holds their numbers), ``opaque`` by name (a recipe).
+            they lead), ``external`` and ``virtual`` by name (the file that holds their numbers), ``opaque``, ``bytes`` and
+            ``lengthy`` (of variable length) by name (a recipe).
         cook: Makes the bytes of a recipe.
         user_block: Bytes before the file proper.
     """
@@ -72,6 +73,11 @@ def hdf5(parts: Mapping[str, Mapping[str, object]], cook: Cook, user_block: int 
             file.create_virtual_dataset(name, layout)
         for name, recipe in parts.get("opaque", {}).items():
             file[name] = np.void(cook(recipe))
+        for name, recipe in parts.get("bytes", {}).items():
+            file.create_dataset(name, data=np.frombuffer(cook(recipe), "u1"))
+        for name, recipe in parts.get("lengthy", {}).items():
+            made = file.create_dataset(name, (1,), dtype=h5py.vlen_dtype(np.uint8))
+            made[0] = np.frombuffer(cook(recipe), "u1")
     return out.getvalue()
 
 

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from governance.context import Progress, RunContext
 from governance.errors import LimitError, SubjectError
+from governance.hub.asides import acting
 from governance.hub.names import colliding, refusal, shown
 from governance.hub.selection import Choice
 from governance.store import Store
@@ -172,6 +173,7 @@ def _walk(folder: Path, root: Path, start: Path, cache: Path) -> Iterator[_Found
         if entry.is_dir(follow_symlinks=False):
             if reason:
                 yield _Found(path + "/", file, refused=reason)
+                yield from (_Found(name, file, refused=why) for name, why in acting(file, path))
             else:
                 yield from _walk(file, root, start, cache)
         elif reason:

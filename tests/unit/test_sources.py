@@ -13,6 +13,7 @@ import pytest
 from governance.context import Limits, RunContext
 from governance.errors import LimitError, SubjectError
 from governance.hub import Acquirer
+from governance.hub.local import take_folder
 from governance.hub.names import colliding, refusal, shown
 from governance.hub.selection import of_adapter, of_base, of_dataset
 from governance.subject import ArtifactRef, BaseClaim, Composition, CompositionRef, Description, SourceKind, Subject
@@ -71,6 +72,37 @@ def test_names_that_are_not_taken_in(path: str, word: str) -> None:
 @pytest.mark.parametrize("path", ["config.json", "sub/a b.txt", "日本語.md", ".gitattributes", "a..b", "-rf", "%2e%2e"])
 def test_names_that_are_taken_in(path: str) -> None:
     assert refusal(path) is None
+
+
+_LFS_HOOK = """#!/bin/sh
+command -v git-lfs >/dev/null 2>&1 || { printf >&2 "\\n%s\\n\\n" "This repository is configured for Git LFS."; exit 2; }
+git lfs post-checkout "$@"
+"""
+
+
+def test_what_acts_beside_the_model_is_named(adapter: Path, ctx: RunContext) -> None:
+    hooks, compiled = adapter / ".git" / "hooks", adapter / "__pycache__"
+    hooks.mkdir(parents=True)
+    compiled.mkdir()
+    (hooks / "pre-push.sample").write_text("#!/bin/sh\necho sample\n")
+    (hooks / "post-checkout").write_text(_LFS_HOOK)
+    (adapter / ".git" / "config").write_text(
+        '[core]\n\tbare = false\n\tfsmonitor = true\n[remote "origin"]\n\turl = https://hub.example.invalid/a/b\n'
+        '[filter "lfs"]\n\tsmudge = git-lfs smudge -- %f\n'
+    )
+    (adapter / "m.py").write_text("x = 1\n")
+    (compiled / "m.cpython-311.pyc").write_bytes(b"x")
+    ref = ArtifactRef(source=SourceKind.LOCAL, name=str(adapter))
+    honest = take_folder(ref, ctx, of_adapter).refused
+    assert [name for name, _ in honest] == [".git/", "__pycache__/"]
+    (hooks / "post-checkout").write_text(_LFS_HOOK + "echo CANARY\n")
+    (adapter / ".git" / "config").write_text("[core] sshCommand = ./x\n[alias]\n\tst = !./y\n")
+    (compiled / "n.cpython-311.pyc").write_bytes(b"x")
+    said = dict(take_folder(ref, ctx, of_adapter).refused)
+    assert "core.sshcommand, alias.st" in said[".git/config"]
+    assert "git runs it" in said[".git/hooks/post-checkout"]
+    assert "without its source" in said["__pycache__/n.cpython-311.pyc"]
+    assert len(said) == 5
 
 
 def test_of_two_names_for_one_file_the_plainer_stays() -> None:
@@ -161,7 +193,19 @@ def test_what_is_no_content_or_leads_out_is_refused_with_a_reason(adapter: Path,
     assert {k: v.split(";")[0] for k, v in refused.items() if k in ("out.txt", "up.txt")} == dict.fromkeys(
         ("out.txt", "up.txt"), "a link that leads out of the folder"
     )
-    assert set(refused) == {"out.txt", "up.txt", "loop", "gone", "again", "pipe", ".git/", "__pycache__/", "Readme.md", "a\\nb"}
+    assert set(refused) == {
+        "out.txt",
+        "up.txt",
+        "loop",
+        "gone",
+        "again",
+        "pipe",
+        ".git/",
+        "__pycache__/",
+        "__pycache__/m.pyc",
+        "Readme.md",
+        "a\\nb",
+    }
     assert "pipe" in refused["pipe"]
     assert all(ctx.store.path(subject, f.path).read_bytes() != b"s" for f in subject.files)
 

@@ -44,7 +44,7 @@ class BaseShapes:
     where: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Width:
     """How wide an adapter takes a module to be; None: it does not say.
 

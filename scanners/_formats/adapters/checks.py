@@ -191,7 +191,8 @@ def targets(
         )  # fmt: skip
     yield from _left_out(weights, config, modules)
     here = (*modules, *beside)
-    unmet = [t for t in config.targets if not any(m == t or m.endswith(f".{t}") for m in here)]
+    known = set(here)
+    unmet = [t for t in config.targets if t not in known and not any(m.endswith(f".{t}") for m in here)]
     if unmet and modules:
         yield said(
             TARGETS, f"the configuration names target modules without tensors: {cut(', '.join(unmet[:8]), 300)}",
@@ -208,14 +209,15 @@ def targets(
 
 def _left_out(weights: str, config: LoraConfig, modules: Mapping[str, Tensor]) -> Iterator[Finding]:
     """Yield updates of modules or layers that the configuration leaves out."""
-    excluded = [m for m in modules if any(m == e or m.endswith(f".{e}") for e in config.excluded)]
+    ends = tuple(f".{e}" for e in config.excluded)
+    excluded = [m for m in modules if f".{m}".endswith(ends)] if ends else []
     if excluded:
         yield said(
             TARGETS, f"{len(excluded)} updated modules are excluded by exclude_modules, first {cut(excluded[0], 200)}",
             _SAME, Location(path=weights, tensor=modules[excluded[0]].name),
         )  # fmt: skip
     wanted = set(config.layers)
-    outside = [m for m in modules if wanted and (n := re.findall(r"\.(\d{1,6})\.", m)) and not wanted & set(map(int, n))]
+    outside = [m for m in modules if (n := re.findall(r"\.(\d{1,6})\.", m)) and not wanted & set(map(int, n))] if wanted else []
     if outside:
         yield said(
             TARGETS, f"{len(outside)} updates lie outside layers_to_transform, first {cut(outside[0], 200)}",

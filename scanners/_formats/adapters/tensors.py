@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 
 from scanners._formats.patterns import UnreadablePatternError, full_match
@@ -28,7 +29,10 @@ _FULL = re.compile(r"\A(?P<module>.*?)(\.modules_to_save(\.\w+)?|\.original_modu
 _LONGEST_NAME = 500
 #: No base has a module this wide.
 LARGEST_RANK = 1 << 20
-_KOHYA = re.compile(r"\Alora_(unet|te\d?|transformer)_|\.(lora_down|lora_up)\.weight\Z")
+_KOHYA = ("lora_unet_", "lora_te_", "lora_transformer_", *(f"lora_te{n}_" for n in range(10)))
+_KOHYA_HALVES = (".lora_down.weight", ".lora_up.weight")
+#: Ends of the names that MLX, diffusers and kohya give to halves; few names of others have them.
+_OTHER_ENDS = (".lora_a", ".lora_b", "down.weight", "up.weight")
 #: Names of mlx-lm: A is (d_in, r), B is (r, d_out).
 _MLX = re.compile(r"\A([\w.]{1,400})\.lora_([ab])\Z")
 #: Older names of diffusers, and those of kohya's scripts.
@@ -87,6 +91,10 @@ class LoraConfig:
     dora: bool = False
     token_rows: tuple[int, ...] = ()
 
+    @cached_property
+    def _ends(self) -> tuple[str, ...]:
+        return tuple(f".{t}" for t in self.targets)
+
     def rank_of(self, module: str) -> int | None:
         """Return the rank a module should have."""
         key = _matching(self.rank_pattern, module)
@@ -122,7 +130,7 @@ class LoraConfig:
             return True
         if self.target_pattern:
             return full_match(self.target_pattern, module)
-        return any(module == t or module.endswith(f".{t}") for t in self.targets)
+        return f".{module}".endswith(self._ends)
 
 
 @dataclass
@@ -211,12 +219,12 @@ def sort_tensors(tensors: Iterable[Tensor]) -> AdapterTensors:
     beside: dict[str, list[Tensor]] = {}
     foreign, biases, kohya = [], list[Tensor](), False
     for tensor in tensors:
-        kohya = kohya or (len(tensor.name) <= _LONGEST_NAME and _KOHYA.search(tensor.name) is not None)
+        kohya = kohya or _is_kohya(tensor.name)
         tensor = _as_peft(tensor)
         name = tensor.name.removeprefix(PREFIX)
         if len(name) > _LONGEST_NAME:
             foreign.append(tensor)
-        elif match := _PART.match(name):
+        elif ".lora_" in name and (match := _PART.match(name)):
             if match["kind"] == "bias":
                 biases.append(tensor)
                 continue
@@ -235,8 +243,14 @@ def sort_tensors(tensors: Iterable[Tensor]) -> AdapterTensors:
     return AdapterTensors(pairs=pairs, full=full, foreign=tuple(foreign), kohya=kohya, beside=beside, biases=tuple(biases))
 
 
+def _is_kohya(name: str) -> bool:
+    return (name.startswith(_KOHYA) or name.endswith(_KOHYA_HALVES)) and len(name) <= _LONGEST_NAME
+
+
 def _as_peft(tensor: Tensor) -> Tensor:
     """Return a tensor of MLX, diffusers or kohya under PEFT's name and in its orientation; any other as it is."""
+    if not tensor.name.endswith(_OTHER_ENDS):
+        return tensor
     if match := _MLX.match(tensor.name):
         return replace(tensor, name=f"{match[1]}.lora_{match[2].upper()}.weight", shape=tensor.shape[::-1])
     if len(tensor.name) <= _LONGEST_NAME and (match := _OTHER_LORA.match(tensor.name)):

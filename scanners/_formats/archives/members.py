@@ -33,7 +33,7 @@ class Remark:
     remediation: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Span:
     """Bytes with an owner: a header, a member, a tensor, padding, a comment."""
 

@@ -22,6 +22,7 @@ from scanners._formats.graphs.kinds import superblock
 from scanners._formats.kinds import is_pickle
 from scanners._formats.paths import escapes
 from scanners._formats.pickles.review import acts
+from scanners._formats.tensors.carried_files import carried_file
 from scanners._formats.tree import Remark
 
 _OBJECTS, _TEXT, _LINKS = 200_000, 64 << 20, 1_000_000
@@ -29,6 +30,8 @@ _OBJECTS, _TEXT, _LINKS = 200_000, 64 << 20, 1_000_000
 _SECONDS = 20.0
 #: Filters that come with the library; larger numbers are plug-ins it loads as shared objects.
 _OWN_FILTERS = 255
+#: Byte strings of one data set that are read, and bytes that may be a pickle by chance.
+_FEW, _SHORT = 64, 16
 _FAULTS = (
     OSError,
     RuntimeError,
@@ -189,6 +192,29 @@ class _Visit:
             place = data.get_offset()
             if place is not None:
                 self._pickle(where, self._raw(data, place))
+        elif kind == h5.h5t.INTEGER and data.get_type().get_size() == 1 and plain and data.get_storage_size() <= 1 << 20:
+            place = data.get_offset()
+            if place is not None:
+                self._carried(where, self._raw(data, place))
+        elif kind == h5.h5t.VLEN and not virtual and 0 < data.get_space().get_simple_extent_npoints() <= _FEW:
+            for value in self._lengthy(data):
+                self._carried(where, value)
+
+    def _lengthy(self, data: Any) -> Iterator[bytes]:
+        """Yield the byte strings of a data set of a few of them."""
+        import numpy as np
+
+        if data.get_type().get_super().get_size() == 1:
+            held = np.empty(data.get_space().get_simple_extent_npoints(), dtype=self._h5.special_dtype(vlen=np.uint8))
+            data.read(self._h5.h5s.ALL, self._h5.h5s.ALL, held.reshape(data.shape))
+            yield from (bytes(value.tobytes()) for value in held if value is not None)
+
+    def _carried(self, where: str, value: bytes) -> None:
+        """Note a pickle or another intact file where numbers should be."""
+        if len(value) > _SHORT and is_pickle(value, whole=True):
+            self._pickle(where, value)
+        elif words := carried_file(value):
+            self._seen.remarks.append(Remark("graph-carries-file", Severity.MEDIUM, f"{where[:100]!a} begins with {words}"))
 
     def _raw(self, data: Any, place: int) -> bytes:
         self._stream.seek(place)

@@ -15,6 +15,8 @@ from scanners._formats.tensors.carried_files import carried_file
 from scanners._formats.tree import Remark
 
 _ITEMS, _DEPTH = 5_000_000, 200
+#: Keys that are remembered, and findings of one document.
+_MOST_KEYS, _LONGEST_KEY, _MOST_SAID = 500_000, 1_024, 200
 #: First byte of items of fixed size → bytes that follow.
 _FIXED = {0xC0: 0, 0xC2: 0, 0xC3: 0, 0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
 #: First byte of text and bytes → width of their length.
@@ -54,6 +56,7 @@ def read(stream: BinaryIO, size: int) -> Reading:
 class _Walker:
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self._stream, self._size, self._left, self.at = stream, size, _ITEMS, 0
+        self._keys = _MOST_KEYS
 
     def _take(self, width: int, end: int) -> int:
         """Return the next unsigned number; -1 past the end."""
@@ -66,13 +69,16 @@ class _Walker:
     def walk(self, start: int, end: int, found: dict[tuple[str, str], Remark], outer: bool) -> str | None:
         """Walk one item with everything in it; return why it could not be walked."""
         self.at, counts = start, [1]
+        keys: list[set[bytes] | None] = [None]
         self._stream.seek(start)
         inside = list[tuple[int, int]]()
         while counts:
             if counts[-1] == 0:
                 counts.pop()
+                keys.pop()
                 continue
             counts[-1] -= 1
+            own = keys[-1] if counts[-1] % 2 else None  # of each pair, the key comes first
             self._left -= 1
             mark = self._take(1, end)
             if mark < 0:
@@ -88,6 +94,8 @@ class _Walker:
                     inside.append((self.at, self.at + length))
             if outer and mark in (0xC4, 0xC5, 0xC6) and length >= 16 and self.at + length <= end:
                 self._carried(self._stream.read(min(length, _HEAD)), self.at, found)
+            if own is not None and (0xA0 <= mark < 0xC0 or mark in (0xD9, 0xDA, 0xDB)) and 0 < length <= _LONGEST_KEY:
+                self._key(self._stream.read(length), own, found)
             if length:
                 self.at += length
                 if self.at > end:
@@ -95,6 +103,7 @@ class _Walker:
                 self._stream.seek(self.at)
             if children:
                 counts.append(children)
+                keys.append(set() if 0x80 <= mark < 0x90 or mark in _MAPS else None)
         last = self.at
         for begin, finish in inside if outer else ():
             why = self.walk(begin, finish, found, False)
@@ -105,6 +114,16 @@ class _Walker:
                 found.setdefault(("", words), Remark("graph-broken", Severity.MEDIUM, words, begin))
         self.at = last
         return None
+
+    def _key(self, key: bytes, own: set[bytes], found: dict[tuple[str, str], Remark]) -> None:
+        if key in own:
+            shown = key[:60].decode("utf-8", "backslashreplace")
+            words = f"a map in it has the key {shown!a} more than once: readers differ in which counts"
+            if len(found) < _MOST_SAID:
+                found.setdefault(("", words), Remark("graph-broken", Severity.MEDIUM, words, self.at))
+        elif self._keys:
+            self._keys -= 1
+            own.add(key)
 
     def _item(self, mark: int, end: int) -> tuple[int, int, int | None]:
         """Return how many items are in the next one, how many bytes it has, and its extension code."""

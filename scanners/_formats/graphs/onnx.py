@@ -72,6 +72,7 @@ class _Review:
         self._native = dict[tuple[str, str], int]()
         self._own = set[tuple[str, str]]()
         self.outside = dict[str, External]()
+        self._graphs, self._initial = set[int](), set[tuple[int, str]]()
 
     def take(self, wire: Wire, message: Message) -> None:
         """Look at one message."""
@@ -80,6 +81,9 @@ class _Review:
         match message.name:
             case "tensor":
                 self._tensor(wire, message)
+                self._twice(wire, message)
+            case "graph":
+                self._graphs.add(message.start)
             case "node":
                 self._node(wire, message)
             case "function":
@@ -109,6 +113,14 @@ class _Review:
             elif key not in _KEYS:
                 words = f"a tensor's external data carries {key[:60]!a}, which is no setting of external data"
                 self._say("external-data-path", Severity.MEDIUM, words, entry.start)
+
+    def _twice(self, wire: Wire, message: Message) -> None:
+        """Look for initializers of one name in one graph: which of them counts depends on the runtime."""
+        for name in (wire.text(f) for f in message.fields.get(8, ()) if message.parent in self._graphs):
+            if name and (message.parent, name) in self._initial:
+                words = f"two initializers have the name {name[:80]!a}: runtimes differ in which one counts"
+                self._say("graph-broken", Severity.MEDIUM, words, message.start)
+            self._initial.add((message.parent, name))
 
     def _path(self, value: str, entry: Field, what: str) -> None:
         if "_ORT_MEM_ADDR_" in value.upper():

@@ -284,6 +284,8 @@ class _Walk:
         start = self.at
         if code in _SCALARS:
             self._jump(count * self._numbers[code].size, f"{count:,} elements")
+            if code == _BOOL and self.data[start : self.at].translate(None, b"\0\1"):
+                self.note(header_lie("an array of booleans holds another number than 0 and 1", start))
         elif code == _STRING:
             if self._stream is not None:
                 self.left(count, 8, "strings")
@@ -348,8 +350,7 @@ class _Walk:
             self._row(name, shape, self.number(_UINT32), self.number(10), began)
 
     def _row(self, name: str, shape: tuple[int, ...], code: int, offset: int, began: int) -> None:
-        known = tensor_types().get(code)
-        if known is None:
+        if (known := tensor_types().get(code)) is None:
             if code > _NO_TYPE:
                 self.note(header_lie(f"the type {code} is none", began, name))
             self.gap = f"a tensor has the unknown type {code}; sizes after it cannot be checked"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
@@ -38,9 +39,12 @@ _MOST_PROBLEMS = 200
 #: Bytes of a header that is kept once it is parsed, and how many tensors and headers are kept.
 _WORTH_KEEPING, _MOST_KEPT, _MOST_HEADERS = 1 << 14, 400_000, 64
 _FIELDS = {"dtype", "shape", "data_offsets"}
+_ONLY_INT = frozenset({int})
+#: Elements of a tensor that no axis can have made overflow on the way.
+_PLAIN, _FEW_AXES = 1 << 48, 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tensor:
     """One entry of the header.
 
@@ -235,7 +239,7 @@ class _Notes:
             for key in (k for k, count in Counter(k for k, _ in pairs).items() if count > 1):
                 words = f"the key {shown(key)[:60]!a} occurs more than once"
                 self.add(Problem("tensor-duplicate-key", Severity.HIGH, words, None, 8))
-        if any((not k.isascii() and _is_broken(k)) or (isinstance(v, str) and not v.isascii() and _is_broken(v)) for k, v in pairs):
+        if self.escapes and any(_is_broken(k) or (isinstance(v, str) and _is_broken(v)) for k, v in pairs):
             self.lie("a string of the header holds half a character")
         return made
 
@@ -272,10 +276,12 @@ def _tensor(name: str, entry: object, notes: _Notes) -> Tensor | None:
         notes.lie("an entry lacks a dtype, a shape or two offsets of whole numbers ≥ 0", name)
         return None
     tensor = Tensor(name, dtype, shape, span[0], span[1])
-    if set(entry) - _FIELDS:
+    if not entry.keys() <= _FIELDS:
         notes.lie("an entry has keys the format does not know", name)
-    for problem in _size_lies(tensor):
-        notes.add(problem)
+    bits, count = ELEMENT_BITS.get(dtype), math.prod(shape) if len(shape) <= _FEW_AXES else 0
+    if bits is None or not 0 < count * bits == 8 * (span[1] - span[0]) or span[1] > MOST or count > _PLAIN:
+        for problem in _size_lies(tensor):
+            notes.add(problem)
     return tensor
 
 
@@ -308,7 +314,4 @@ def _width(dtype: str) -> int:
 
 
 def _counts(value: object) -> tuple[int, ...] | None:
-    if not isinstance(value, list):
-        return None
-    found = tuple(v for v in value if isinstance(v, int) and not isinstance(v, bool))
-    return found if len(found) == len(value) else None
+    return tuple(value) if isinstance(value, list) and _ONLY_INT.issuperset(map(type, value)) else None

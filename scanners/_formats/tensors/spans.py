@@ -25,7 +25,7 @@ class Problem:
     offset: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Placed:
     """A tensor's name and where its bytes lie in the data."""
 

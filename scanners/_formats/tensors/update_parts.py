@@ -5,7 +5,6 @@ Read by ``scanners.weight_values``; the words come from ``tables/neutral_updates
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,10 +13,10 @@ from typing import Literal
 from scanners._formats.tables import table
 
 Role = Literal["down", "up", "zero", "one"]
-_LONGEST_NAME = 1_000
+_LONGEST_NAME, _LONGEST_LABEL = 1_000, 80
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """A tensor's part in an update.
 
@@ -41,8 +40,12 @@ def part_of(name: str) -> Part | None:
     """
     if len(name) > _LONGEST_NAME:
         return None
-    match = _pattern().match(name)
-    return Part(match["module"], _roles()[match["word"]], match["word"]) if match else None
+    roles, parts = _roles(), name.rsplit(".", 3)
+    if len(parts) == 4 and parts[3] == "weight" and parts[1] in roles and 0 < len(parts[2]) <= _LONGEST_LABEL:
+        return Part(parts[0], roles[parts[1]], parts[1])
+    if len(parts) > 2 and parts[-2] in roles and 0 < len(parts[-1]) <= _LONGEST_LABEL:
+        return Part(".".join(parts[:-2]), roles[parts[-2]], parts[-2])
+    return Part(".".join(parts[:-1]), roles[parts[-1]], parts[-1]) if len(parts) > 1 and parts[-1] in roles else None
 
 
 @cache
@@ -50,9 +53,3 @@ def _roles() -> Mapping[str, Role]:
     rows = table("neutral_updates")
     roles: tuple[Role, ...] = ("down", "up", "zero", "one")
     return {str(word): role for role in roles for word in rows[role]}
-
-
-@cache
-def _pattern() -> re.Pattern[str]:
-    words = "|".join(sorted(map(re.escape, _roles()), key=len, reverse=True))
-    return re.compile(rf"(?P<module>.{{0,1000}}?)\.(?P<word>{words})(?:\.[^.]{{1,80}})?(?:\.weight)?\Z", re.DOTALL)

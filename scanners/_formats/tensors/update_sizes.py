@@ -10,7 +10,7 @@ Source:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ _MOST, _STEP = 1_000, 64
 _LAYER = re.compile(r"(?<![0-9A-Za-z])(\d{1,5})(?![0-9A-Za-z])")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Update:
     """The update of one module.
 
@@ -85,6 +85,31 @@ def update_of(module: str, down: Singles, up: Singles) -> Update:
     rows = np.concatenate([((part @ core) * part).sum(axis=1, dtype=np.float64) for part in parts]).clip(min=0.0)
     square, row = float(rows.sum()), int(rows.argmax())
     return Update(module, square**0.5 * first * second, row, float(rows[row]) / square if square > 0 else 0.0, len(rows))
+
+
+def updates_of(modules: Sequence[str], down: Singles, up: Singles) -> Iterator[Update]:
+    """Yield the sizes of many small updates of one shape, as ``update_of`` computes one.
+
+    Args:
+        modules: Their names.
+        down: Every A, shape (count, rank, in).
+        up: Every B, shape (count, out, rank).
+    """
+    import numpy as np
+
+    first, second = np.abs(down).max(axis=(1, 2)), np.abs(up).max(axis=(1, 2))
+    none = (first == 0) | (second == 0)
+    down = down / np.where(none, np.float32(1), first)[:, None, None]
+    up = up / np.where(none, np.float32(1), second)[:, None, None]
+    core = down @ down.transpose(0, 2, 1)
+    rows = ((up @ core) * up).sum(axis=2, dtype=np.float64).clip(min=0.0)
+    square, row = rows.sum(axis=1), rows.argmax(axis=1)
+    top = np.take_along_axis(rows, row[:, None], axis=1)[:, 0]
+    share = np.divide(top, square, out=np.zeros_like(square), where=square > 0)
+    size = np.sqrt(square) * first * second
+    told = zip(modules, none.tolist(), size.tolist(), row.tolist(), share.tolist(), strict=True)
+    for module, nothing, norm, at, part in told:
+        yield Update(module, 0.0, 0, 0.0, rows.shape[1]) if nothing else Update(module, norm, at, part, rows.shape[1])
 
 
 def deviations(updates: Iterable[Update]) -> list[Deviation]:

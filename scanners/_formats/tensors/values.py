@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 WINDOW = 2 << 20
 #: Bytes of a number, its bits without the sign, the smallest such bits that are not finite, and the bits of one. 8-bit floats
 #: have no infinity but E5M2; the FNUZ forms have one NaN, which is a minus sign alone, and are looked at with it.
-_FLOATS = {
+FLOATS = {
     "F16": (2, 0x7FFF, 0x7C00, 0x3C00),
     "BF16": (2, 0x7FFF, 0x7F80, 0x3F80),
     "F32": (4, 0x7FFF_FFFF, 0x7F80_0000, 0x3F80_0000),
@@ -41,7 +41,7 @@ _PLAIN = ("BOOL", "U8", "I8", "I16", "U16", "I32", "U32", "I64", "U64", "F4", "F
 #: Exponent bits and how many low bits of the fraction noise must fill.
 _LOW = {"F32": (0x7F80_0000, 8), "F16": (0x7C00, 4), "BF16": (0x7F80, 2)}
 #: Numbers looked at for their low bits, the fewest that say something, and the fewest bytes packed from them.
-_SAMPLE, _FEWEST, _FEWEST_PACKED = 1 << 18, 64, 1 << 10
+_SAMPLE, FEWEST, _FEWEST_PACKED = 1 << 18, 64, 1 << 10
 _DISTINCT_OF, _ODD, _DEVIATIONS, _ORDER = 1 << 12, 0.3, 6.0, 0.5
 
 
@@ -94,7 +94,7 @@ class Values:
 
 def readable(dtype: str) -> bool:
     """Return whether the values of a type are looked at."""
-    return dtype in _FLOATS or dtype in _FNUZ or dtype in _PLAIN or dtype in scales()
+    return dtype in FLOATS or dtype in _FNUZ or dtype in _PLAIN or dtype in scales()
 
 
 def measure(stream: BinaryIO, start: int, length: int, dtype: str, *, big_endian: bool = False) -> Values:
@@ -111,7 +111,7 @@ def measure(stream: BinaryIO, start: int, length: int, dtype: str, *, big_endian
     block = scales().get(dtype)
     step = WINDOW // block[0] * block[0] if block else WINDOW
     bad, first_bad, place, key = 0, None, 0, b""
-    zero, one = length > 0, length > 0 and dtype in _FLOATS
+    zero, one = length > 0, length > 0 and dtype in FLOATS
     low: LowBits | None = None
     while place < length and (window := stream.read(min(step, length - place))):
         if not place:
@@ -138,12 +138,12 @@ def _window(window: bytes, dtype: str, *, big_endian: bool, one: bool) -> tuple[
             broken |= (np.ascontiguousarray(blocks[:, at : at + 2]).view(kind)[:, 0] & 0x7C00) == 0x7C00
         count = int(np.count_nonzero(broken))
         return count, int(np.argmax(broken)) if count else 0, not blocks.any(), False, width
-    if dtype not in _FLOATS:
+    if dtype not in FLOATS:
         data = np.frombuffer(window, np.uint8)
         broken = data == 0x80 if dtype in _FNUZ else data[:0] == 1
         count = int(np.count_nonzero(broken))
         return count, int(np.argmax(broken)) if count else 0, not data.any(), False, 1
-    width, mask, least, unit = _FLOATS[dtype]
+    width, mask, least, unit = FLOATS[dtype]
     bits = _bits(window, width, big_endian=big_endian)
     size = bits & bits.dtype.type(mask)
     most = int(size.max(initial=0))
@@ -169,11 +169,11 @@ def _low_bits(window: bytes, dtype: str, *, big_endian: bool) -> LowBits | None:
     if dtype not in _LOW:
         return None
     exponent, count = _LOW[dtype]
-    width = _FLOATS[dtype][0]
+    width = FLOATS[dtype][0]
     bits = _bits(window[: _SAMPLE * width], width, big_endian=big_endian)
     low = bits[(bits & bits.dtype.type(exponent)) != 0]
     few = low[:_DISTINCT_OF]
-    if len(low) < max(_FEWEST, len(bits) * 9 // 10) or len(np.unique(few)) < len(few) // 4:
+    if len(low) < max(FEWEST, len(bits) * 9 // 10) or len(np.unique(few)) < len(few) // 4:
         return None  # mostly zero, or so few different numbers that each one's bits count many times
     planes = [((low >> bits.dtype.type(k)) & bits.dtype.type(1)).astype(np.uint8) for k in range(count)]
     bias = [float(plane.mean()) - 0.5 for plane in planes]
@@ -201,10 +201,10 @@ def numbers(
     """Return a tensor's numbers, or None if there are more than ``most`` or its type is no plain float."""
     import numpy as np
 
-    if dtype not in ("F16", "BF16", "F32", "F64") or length // _FLOATS[dtype][0] > most:
+    if dtype not in ("F16", "BF16", "F32", "F64") or length // FLOATS[dtype][0] > most:
         return None
     stream.seek(start)
-    bits = _bits(stream.read(length), _FLOATS[dtype][0], big_endian=big_endian)
+    bits = _bits(stream.read(length), FLOATS[dtype][0], big_endian=big_endian)
     if dtype == "BF16":
         return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
     kind = {"F16": np.float16, "F32": np.float32, "F64": np.float64}[dtype]
