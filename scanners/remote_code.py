@@ -237,7 +237,7 @@ def _is_generate(content: Content) -> bool:
 def _reviewed(content: Content, source: Source, whose: Whose, referred: bool) -> Iterator[Finding]:
     acting = [s for s in source.sinks if s.grade == "dangerous" or (s.grade == "effect" and s.on_import)]
     if not referred:  # a training script may load what its author trusts; code a loader runs may not decide that for the user
-        acting = [s for s in acting if not s.what.startswith("trusts the code")]
+        acting = [s for s in acting if not s.loaded and not s.what.startswith(("trusts the code", "starts threads"))]
     if not acting:
         return
     worst = any(s.hidden for s in acting)

@@ -43,9 +43,23 @@ KNOWN = frozenset(
         "os.environ",
     )
 )
+#: Modules of the library that others import and so hold as attributes: ``torch.serialization.os.system``.
+_REACHED = frozenset(
+    ("os", "subprocess", "builtins", "importlib", "socket", "ctypes", "pickle", "marshal", "shutil", "posix", "pty", "runpy")
+)
 
 
 def grade_of(name: str) -> tuple[Grade, str]:
+    """Return what calling a qualified name does, also when it is reached through another module that imported its own."""
+    graded = _grade(name)
+    parts = name.split(".")
+    if graded[0] == "dangerous" or len(parts) < 3:
+        return graded
+    through = next((at for at in range(len(parts) - 2, 0, -1) if parts[at] in _REACHED), 0)
+    return _grade(".".join(parts[through:])) if through else graded
+
+
+def _grade(name: str) -> tuple[Grade, str]:
     exact, prefixes = sinks()
     if name in exact:
         return exact[name]

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from governance.evidence import Severity
 from governance.subject import Noun
 from scanners._formats.code.python_early import Function, is_main_guard, outside, run_on_import
+from scanners._formats.code.python_loaded import annotated, unneeded
 from scanners._formats.code.python_names import DECODERS, Names
 from scanners._formats.code.python_sinks import KNOWN, Grade, grade_of, sinks
 from scanners._formats.code.python_tame import leads_astray, tamed
@@ -59,13 +60,14 @@ _HANDS_ON = (
 _OPAQUE = re.compile(r"[A-Za-z0-9+/=_\-\s]{600,}\Z|(?:[0-9a-fA-F]{2}){400,}\Z")
 _SECRETS = re.compile(
     r"(?:^|[~/\\])\.(?:ssh|aws|kube|netrc|docker|gnupg|git-credentials|pypirc|npmrc)\b|"
+    r"(?:^|[~/\\\\])\.(?:bashrc|bash_profile|profile|zshrc|zshenv|config/autostart)\b|LaunchAgents/|Start Menu|"
     r"huggingface/(?:token|stored_tokens)|/etc/(?:shadow|passwd)\b|169\.254\.169\.254|Login Data\b|wallet\.dat"
 )
 _LONGEST, _MOST_NODES, _MOST_SINKS = 4_000_000, 600_000, 500
 
 
 class Sink(Noun):
-    """One thing the source does."""
+    """One thing the source does; ``loaded`` if it counts only in a file that a loader runs."""
 
     name: str
     grade: Grade
@@ -73,6 +75,7 @@ class Sink(Noun):
     line: int
     on_import: bool
     hidden: bool = False
+    loaded: bool = False
 
 
 class Source(Noun):
@@ -112,6 +115,7 @@ def _reviewed(tree: ast.Module) -> Source:
     found = list(_calls(tree, names, early, on_import=True))
     networked = any(s.what == "opens a network connection" for s in found)
     found += _texts(tree, networked)
+    found += _unneeded(tree, names)
     found.sort(key=lambda s: (s.line, s.name))
     return Source(sinks=tuple(found[:_MOST_SINKS]))
 
@@ -192,6 +196,25 @@ def _calls(tree: ast.AST, names: Names, early: set[str], *, on_import: bool) -> 
         elif isinstance(node, ast.Assign):
             yield from _patched(node, names, now)
         waiting += [(c, now) for c in ast.iter_child_nodes(node)]
+
+
+def _unneeded(tree: ast.Module, names: Names) -> Iterator[Sink]:
+    """Yield what counts only in code that a loader runs, and calls in annotations written as text."""
+    saving = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) and "save" in f.name for n in ast.walk(f)}
+    guarded = {id(n) for f in ast.walk(tree) if isinstance(f, ast.If) and is_main_guard(f.test) for n in ast.walk(f)}
+    for node in ast.walk(tree):
+        if id(node) not in guarded and id(node) not in saving:
+            for name, what in unneeded(node, names):
+                yield Sink(name=name, grade="dangerous", what=what, line=getattr(node, "lineno", 0), on_import=False, loaded=True)
+        call = annotated(node)
+        if isinstance(call, ast.Call):
+            graded = grade_of(names.qualified(call.func))[0] != "ordinary" or any(
+                isinstance(c, ast.Call) and grade_of(names.qualified(c.func))[0] != "ordinary" for c in ast.walk(call)
+            )
+            yield Sink(
+                name=ast.unparse(call)[:60], grade="dangerous", what="hides a call in an annotation", line=getattr(node, "lineno", 0),
+                on_import=False, loaded=not graded,
+            )  # fmt: skip
 
 
 def _held(node: ast.Attribute | ast.Name | ast.Subscript, names: Names, now: bool) -> Iterator[Sink]:
@@ -365,7 +388,11 @@ def _texts(tree: ast.Module, networked: bool) -> Iterator[Sink]:
         elif len(value) < 500 and _SECRETS.search(value):
             grade: Grade = "dangerous" if networked else "effect"
             yield Sink(
-                name="a secret's place", grade=grade, what="names where credentials are kept", line=node.lineno, on_import=True
+                name="a secret's place",
+                grade=grade,
+                what="names a place of credentials or of programs that start by themselves",
+                line=node.lineno,
+                on_import=True,
             )
 
 
