@@ -10,7 +10,8 @@ from governance.context import RunContext
 from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition
 from scanners._formats.code.notebooks import read_notebook
-from scanners._formats.code.python_source import Sink, Source, review
+from scanners._formats.code.python_sinks import Sink
+from scanners._formats.code.python_source import Source, review
 from scanners._formats.code.script_acts import Act
 from scanners._formats.code.scripts import read_script, script_kind
 from scanners._formats.configs.configurations import Path, fields, read_configuration

@@ -54,8 +54,11 @@ _SUFFIXES = frozenset(
     ]
 )
 _SHEBANG = re.compile(r"#!\s{0,4}/\S{0,60}?(?:/env\s{1,4}(?:-\S{1,4}\s{1,4})?)?/?([a-z]{2,12})[\d.]{0,6}(?:\s|\Z)", re.IGNORECASE)
-_TONGUES = {"perl": ".pl", "ruby": ".rb", "node": ".js", "nodejs": ".js", "deno": ".js", "bun": ".js", "php": ".php", "lua": ".lua", "tclsh": ".tcl",
-            "expect": ".expect", "rscript": ".r", "julia": ".jl", "osascript": ".scpt", "awk": ".awk", "gawk": ".awk", "groovy": ".groovy"}  # fmt: skip
+_TONGUES = {
+    "perl": ".pl", "ruby": ".rb", "node": ".js", "nodejs": ".js", "deno": ".js", "bun": ".js", "php": ".php", "lua": ".lua",
+    "tclsh": ".tcl", "expect": ".expect", "rscript": ".r", "julia": ".jl", "osascript": ".scpt", "awk": ".awk", "gawk": ".awk",
+    "groovy": ".groovy",
+}  # fmt: skip
 _PROCESS = re.compile(
     r"\bchild_process\b|(?<![.\w$])(?:eval|exec|execSync|spawn|spawnSync|shell_exec|passthru|proc_open|popen|pcntl_exec|system2?|run)"
     r"\s{0,3}[(]\s{0,3}[^)\s]|(?<![.\w$])(?:system|exec|syscall)\s{1,3}[\"'`]|\b(?:os\.execute|io\.popen|loadstring|loadlib)\b|"

@@ -6,9 +6,24 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Literal
 
+from governance.subject import Noun
 from scanners._formats.tables import table
 
 Grade = Literal["dangerous", "effect", "ordinary"]
+
+
+class Sink(Noun):
+    """One thing the source does; ``loaded`` if it counts only in a file that a loader runs."""
+
+    name: str
+    grade: Grade
+    what: str
+    line: int
+    on_import: bool
+    hidden: bool = False
+    loaded: bool = False
+
+
 #: Modules whose very name, held in a variable, is worth following.
 KNOWN = frozenset(
     (
@@ -44,9 +59,9 @@ KNOWN = frozenset(
     )
 )
 #: Modules of the library that others import and so hold as attributes: ``torch.serialization.os.system``.
-_REACHED = frozenset(
-    ("os", "subprocess", "builtins", "importlib", "socket", "ctypes", "pickle", "marshal", "shutil", "posix", "pty", "runpy")
-)
+_REACHED = frozenset({
+    "os", "subprocess", "builtins", "importlib", "socket", "ctypes", "pickle", "marshal", "shutil", "posix", "pty", "runpy",
+})  # fmt: skip
 
 
 def grade_of(name: str) -> tuple[Grade, str]:

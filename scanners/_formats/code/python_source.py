@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from governance.evidence import Severity
 from governance.subject import Noun
 from scanners._formats.code.python_early import Function, is_main_guard, outside, run_on_import
-from scanners._formats.code.python_loaded import annotated, unneeded
+from scanners._formats.code.python_loaded import BUILDING, BUILT_EFFECTS, unneeded_in
 from scanners._formats.code.python_names import DECODERS, Names
-from scanners._formats.code.python_sinks import KNOWN, Grade, grade_of, sinks
+from scanners._formats.code.python_sinks import KNOWN, Grade, Sink, grade_of, sinks
 from scanners._formats.code.python_tame import leads_astray, tamed
 from scanners._formats.code.scripts import read_script
 
@@ -66,18 +66,6 @@ _SECRETS = re.compile(
 _LONGEST, _MOST_NODES, _MOST_SINKS = 4_000_000, 600_000, 500
 
 
-class Sink(Noun):
-    """One thing the source does; ``loaded`` if it counts only in a file that a loader runs."""
-
-    name: str
-    grade: Grade
-    what: str
-    line: int
-    on_import: bool
-    hidden: bool = False
-    loaded: bool = False
-
-
 class Source(Noun):
     """One file's review; ``problem`` says why there is none."""
 
@@ -115,7 +103,8 @@ def _reviewed(tree: ast.Module) -> Source:
     found = list(_calls(tree, names, early, on_import=True))
     networked = any(s.what == "opens a network connection" for s in found)
     found += _texts(tree, networked)
-    found += _unneeded(tree, names)
+    found += unneeded_in(tree, names)
+    found += _when_built(tree, names, early)
     found.sort(key=lambda s: (s.line, s.name))
     return Source(sinks=tuple(found[:_MOST_SINKS]))
 
@@ -198,23 +187,16 @@ def _calls(tree: ast.AST, names: Names, early: set[str], *, on_import: bool) -> 
         waiting += [(c, now) for c in ast.iter_child_nodes(node)]
 
 
-def _unneeded(tree: ast.Module, names: Names) -> Iterator[Sink]:
-    """Yield what counts only in code that a loader runs, and calls in annotations written as text."""
-    saving = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) and "save" in f.name for n in ast.walk(f)}
-    guarded = {id(n) for f in ast.walk(tree) if isinstance(f, ast.If) and is_main_guard(f.test) for n in ast.walk(f)}
-    for node in ast.walk(tree):
-        if id(node) not in guarded and id(node) not in saving:
-            for name, what in unneeded(node, names):
-                yield Sink(name=name, grade="dangerous", what=what, line=getattr(node, "lineno", 0), on_import=False, loaded=True)
-        call = annotated(node)
-        if isinstance(call, ast.Call):
-            graded = grade_of(names.qualified(call.func))[0] != "ordinary" or any(
-                isinstance(c, ast.Call) and grade_of(names.qualified(c.func))[0] != "ordinary" for c in ast.walk(call)
-            )
-            yield Sink(
-                name=ast.unparse(call)[:60], grade="dangerous", what="hides a call in an annotation", line=getattr(node, "lineno", 0),
-                on_import=False, loaded=not graded,
-            )  # fmt: skip
+def _when_built(tree: ast.Module, names: Names, early: set[str]) -> Iterator[Sink]:
+    """Yield effects of building or calling a model, which a loader brings about: they count in code that it runs."""
+    for sink in _calls(tree, names, early | BUILDING, on_import=True):
+        if (
+            sink.grade == "effect"
+            and sink.on_import
+            and sink.what in BUILT_EFFECTS
+            and not sink.name.endswith(("mkdir", "makedirs"))
+        ):
+            yield sink.model_copy(update={"grade": "dangerous", "on_import": False, "loaded": True})
 
 
 def _held(node: ast.Attribute | ast.Name | ast.Subscript, names: Names, now: bool) -> Iterator[Sink]:
@@ -390,7 +372,7 @@ def _texts(tree: ast.Module, networked: bool) -> Iterator[Sink]:
             yield Sink(
                 name="a secret's place",
                 grade=grade,
-                what="names a place of credentials or of programs that start by themselves",
+                what="names a place of secrets or of start-up programs",
                 line=node.lineno,
                 on_import=True,
             )

@@ -1,10 +1,11 @@
 """What lines of a script say once names, quotes and escapes are put in their places: a second reading beside the plain one.
 
-Read by ``code.scripts``. Nothing is run: constants are filled in, escapes of ``printf`` decoded, and names that hold a secret, or text
-that was fetched or decoded, are followed to where they are sent or run. Bounded per line.
+Read by ``code.scripts``. Nothing is run: constants are filled in, escapes of ``printf`` decoded, and names that hold a secret, or
+text that was fetched or decoded, are followed to where they are sent or run. Bounded per line.
 
 Source:
-    POSIX shell, sections 2.2 and 2.6; cmd.exe ``set``; PowerShell ``about_Special_Characters`` (from knowledge of them, not re-read).
+    POSIX shell, sections 2.2 and 2.6; cmd.exe ``set``; PowerShell ``about_Special_Characters``
+    (from knowledge of them, not re-read).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ _ASSIGNED = re.compile(
 )
 _SET = re.compile(r"^\s{0,20}@?set\s{1,8}\"?(\w{1,60})=([^\"&|\r\n]{1,300})", re.IGNORECASE)
 _ESCAPED = re.compile(
-    r"(?:\$\(|`)\s{0,8}(?:printf|echo\s{1,4}-\w{0,3}e\w?)\s{1,8}[\"']?((?:\\x[0-9a-fA-F]{2}|\\0?[0-7]{3}|[\w ./:-]){1,300})[\"']?\s{0,8}[)`]"
+    r"(?:\$\(|`)\s{0,8}(?:printf|echo\s{1,4}-\w{0,3}e\w?)\s{1,8}"
+    r"[\"']?((?:\\x[0-9a-fA-F]{2}|\\0?[0-7]{3}|[\w ./:-]){1,300})[\"']?\s{0,8}[)`]"
 )
 _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})|\\0?([0-7]{3})")
 _USED = re.compile(r"\$\{?([A-Za-z_]\w{0,60})\}?|%(\w{1,60})%|!(\w{1,60})!")
@@ -26,24 +28,31 @@ _MADE = re.compile(
     r"\b(?:curl|wget|rev|base64|base32|xxd|openssl|gunzip|zcat|tr|uudecode|DownloadString|DownloadData|Invoke-WebRequest|FromBase64String|nslookup|dig)\b",
     re.IGNORECASE,
 )
-_RUN = r"(?:\beval\s|\b(?:ba|z|da|k)?sh\s{1,4}-\w{0,4}c\s|<<<\s{0,4}|\bsource\s|\biex\s|\bInvoke-Expression\s|^\s{0,8}&?\s{0,4})[\"'(]{0,3}\s{0,4}"
+_RUN = (
+    r"(?:\beval\s|\b(?:ba|z|da|k)?sh\s{1,4}-\w{0,4}c\s|<<<\s{0,4}|"
+    r"\bsource\s|\biex\s|\bInvoke-Expression\s|^\s{0,8}&?\s{0,4})[\"'(]{0,3}\s{0,4}"
+)
 _RUNS = re.compile(_RUN + r"\$\{?([A-Za-z_]\w{0,60})\}?", re.IGNORECASE)
 _INTO = re.compile(r"\$\{?([A-Za-z_]\w{0,60})\}?[\"']?\s{0,8}\|\s{0,8}(?:sudo\s{1,4})?(?:(?:ba|z|da|k)?sh|python[\d.]{0,6}|perl)\b")
 #: Programs that carry what they are given to another machine.
 SENDS = re.compile(
-    r"(?:^|[|;&(`]|\b(?:then|do|else|sudo|timeout \d{1,4}))\s{0,8}(?:nc|ncat|netcat|telnet|socat|nslookup|dig|host|drill|ping|ssh|scp|sftp|rsync|sendmail|mailx?|"
+    r"(?:^|[|;&(`]|\b(?:then|do|else|sudo|timeout \d{1,4}))\s{0,8}(?:nc|ncat|netcat|telnet|socat|"
+    r"nslookup|dig|host|drill|ping|ssh|scp|sftp|rsync|sendmail|mailx?|"
     r"curl|wget|ftp|tftp|Invoke-WebRequest|Invoke-RestMethod|iwr|irm)\s",
     re.IGNORECASE,
 )
 #: Places and names of secrets, in whatever spelling a script reaches for them.
 _SECRET = re.compile(
-    r"huggingface/(?:stored_)?token|\bid_(?:rsa|ed25519|ecdsa)\b|\.git-credentials|\.ssh/|\.aws\b|\.netrc|/etc/shadow|\.kube/config|"
+    r"huggingface/(?:stored_)?token|\bid_(?:rsa|ed25519|ecdsa)\b|\.git-credentials|\.ssh\b(?!/known_hosts)|\.aws\b|\.netrc|/etc/shadow|\.kube/config|"
     r"\.docker/config|\.config/gcloud|Login Data|\.gnupg\b|\.pypirc|169\.254\.169\.254"
 )
+#: A key that a connection is made with stays where it is.
+_IDENTITY = re.compile(r"\s-i\s{1,4}\S{1,200}|IdentityFile=\S{1,200}")
 _OWN = re.compile(
     r"https://(?:[\w-]{1,60}\.)?(?:huggingface\.co|hf\.co|wandb\.ai|openai\.com|github\.com|anthropic\.com)/", re.IGNORECASE
 )
 _JOINTS = (
+    (re.compile(r"\[[\"'](\w{1,40})[\"']\]"), r".\1"),
     (re.compile(r"[\"']\s{0,4}\+\s{0,4}[\"']"), ""),
     (re.compile(r"(?<=\w)(?:\"\"|''|`|\^|\\)(?=\w)"), ""),
     (re.compile(r"(?<=[\w/])[\"'](\w{1,30})[\"'](?=[\w/]|\b)"), r"\1"),
@@ -81,8 +90,9 @@ class Readings:
         ran = {m[1].lower() for p in (_RUNS, _INTO) for m in p.finditer(line)}
         if ran & self._made:
             said = "runs text that it decoded or fetched before"
-        elif SENDS.search(line) and not _OWN.search(line) and (_SECRET.search(line) or _names(line) & self._secret):
-            said = "sends secrets of the machine away"
+        elif SENDS.search(line) and not _OWN.search(line):
+            held = _SECRET.search(_IDENTITY.sub(" ", line)) or _names(line) & self._secret
+            said = "sends secrets of the machine away" if held else ""
         self._learn(line)
         return said
 

@@ -32,14 +32,15 @@ _INTERPRETER = (
     rf"{_SUDO}(?:/\S{{0,60}}/)?(?:env\s{{1,8}})?"
     r"(?:(?:ba|z|da|k|a|fi|c)?sh\b|python[\d.]{0,6}\b|perl\b|ruby\b|node\b|php\b|pwsh\b|powershell\b|cmd\b)"
 )
-_PIPED = re.compile(rf"\|\s{{0,8}}{_INTERPRETER}", re.IGNORECASE)
+_PIPED = re.compile(rf"\|\s{{0,8}}{_INTERPRETER}(?!\s{{1,4}}-m\s{{1,4}}json\b)", re.IGNORECASE)
 _DECODE = re.compile(
-    r"\bbase64\s+(?:-d|-D|--decode)|\bxxd\s+-r|\bopenssl\s+(?:enc\s+)?\S{0,20}\s?-d\b|\bgunzip\b|\bzcat\b|"
+    r"\bbase64\s+(?:-d|-D|--decode)|\bgpg2?\b.{0,80}\s(?:-d|--decrypt)\b|\btail\b.{0,30}\$\{?(?:0|BASH_SOURCE)|\bxxd\s+-r|\bopenssl\s+(?:enc\s+)?\S{0,20}\s?-d\b|\bgunzip\b|\bzcat\b|"
     r"\btr\s+['\"]?[A-Za-z]-[A-Za-z]|\b(?:printf|echo)\b.{0,40}\\(?:x[0-9a-fA-F]{2}|0?[0-7]{3})"
 )
 _SUBSTITUTED = re.compile(
     rf"(?:\beval\b|\bsource\b|(?:^|\s)\.\s|\b{_INTERPRETER}\s{{1,8}}-\w{{0,8}}c\b|\bexec\b).{{0,40}}"
     r"(?:\$\(|`|<\()\s{0,8}(?:curl|wget|base64|echo\s)|"
+    rf"(?:{_INTERPRETER})\s{{1,8}}<<<\s{{0,8}}[\"']?(?:\$\(|`)\s{{0,8}}(?:curl|wget|base64|echo\s)|\bfor\s+/f\b.{{0,200}}\b(?:curl|certutil|powershell)\b.{{0,200}}\bdo\s+%%|"
     rf"(?:{_INTERPRETER}|source|\.)\s{{1,8}}<\(\s{{0,8}}(?:curl|wget|base64|echo\s)",
     re.IGNORECASE,
 )
@@ -57,6 +58,8 @@ _BACKDOOR = re.compile(
     r"\bdd\b.{0,80}\bof=/dev/(?:sd|nvme|hd|vd|mem)|\bmkfs\.?\w*\s|:\(\)\s{0,4}\{|\bNet\.(?:Sockets\.TcpClient|WebSockets)|>\s{0,4}/dev/sd|"
     r"\bexec\s+\d<>|\bhistory\s+-c\b|\bchattr\s+\+i\b|\bsetenforce\s+0\b|"
     r"\bgit\s+config\b.{0,80}(?:core\.(?:sshcommand|fsmonitor|hookspath|askpass)\s|alias\.\w{1,30}\s+[\"']?!|filter\.(?!lfs)\S{1,40}\.(?:smudge|clean|process)\s)|"
+    r"\bwmic\b.{0,60}\bcall\s+create\b|\bvssadmin\s+delete\b|\b(?:Register-ScheduledTask|New-Service)\b|\bsc(?:\.exe)?\s+create\s|"
+    r"\.config/(?:systemd|autostart)/|\bLaunchAgents/|\\Startup\\|\s-v\s*[\"']?/:/|\bssh\b.{0,60}\s-\w{0,6}R\s*[\d*]|"
     r"--checkpoint-action=exec|\bsed\b.{0,60}\s[\"'](?:\d{1,6}|\$|/[^/]{1,60}/)?e\s|-exec\s+(?:ba|z|da)?sh\s+[^-{\s]|"
     r"\bschtasks\b.{0,60}/create|\breg\s+add\b.{0,120}\\run\b",
     re.IGNORECASE,
@@ -109,6 +112,11 @@ _INDEX = re.compile(
 _BUILDS = re.compile(
     r"(?:(?:npx\s)?(?:husky(?:\sinstall)?|tsc|patch-package|is-ci|lefthook\sinstall|simple-git-hooks|prisma\sgenerate|svelte-kit\ssync|nuxt\sprepare|"
     r"(?:npm|pnpm|yarn)\s(?:run\s)?(?:build|compile|prepare))(?:\s-{1,2}[\w-]{1,30}){0,3}(?:\s{0,2}(?:&&|\|\|)\s{0,2}|\s{0,2}\Z)){1,4}\Z"
+)
+_PREFERRED = re.compile(
+    r"\b(?:PIP|UV|NPM_CONFIG|YARN|CONDA|POETRY)_\w{0,30}(?:INDEX|REGISTRY|FIND_LINKS|CHANNEL)\w{0,30}"
+    r"[= ]\s{0,4}[\"']?(\w+://[^\s\"']{1,300})",
+    re.IGNORECASE,
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 _URL = re.compile(r"(?:git|hg|svn|bzr)\+\S+|https?://\S+|file:\S+", re.IGNORECASE)
@@ -168,7 +176,8 @@ def read_script(text: str, kind: ScriptKind, name: str = "") -> tuple[Act, ...]:
     found = list(_commands(lines, built=kind == "build"))
     tongue = interpreter(lines[0]) if lines else ""
     if kind == "foreign" or tongue:
-        found += foreign_acts(lines, name if kind == "foreign" else f"x{tongue}")
+        named, readings = (name if kind == "foreign" else f"x{tongue}"), Readings()
+        found += list(foreign_acts(lines, named)) or list(foreign_acts([readings.plain(line) for line in lines], named))
     if kind == "runner":
         found += runner_acts(lines)
     if kind == "build":
@@ -247,7 +256,7 @@ def _command(line: str, at: int, lines: list[str], kept: dict[str, int], *, buil
         yield Act(at, Severity.HIGH, f"runs hidden text, or leaves something behind: {shown}")
     elif fetch and _STOLEN.search(line) and not _OWN_API.search(line):
         yield Act(at, Severity.HIGH, f"sends secrets of the machine away: {shown}")
-    if fetch:
+    if fetch or _DECODE.search(line):
         kept.update({_leaf(m[1]): at for m in _KEPT.finditer(line)})
         kept.update({_leaf(m[0]): at for m in re.finditer(r"https?://\S{1,300}", line) if "wget" in line or "curl -O" in line})
         kept.update(
@@ -257,6 +266,9 @@ def _command(line: str, at: int, lines: list[str], kept: dict[str, int], *, buil
         if kept.get(_leaf(match[1]), at + 1) <= at and not _vouched(lines[kept[_leaf(match[1])] - 1]):
             yield Act(at, Severity.HIGH, f"runs what it fetched before: {shown}")
             break
+    for match in _PREFERRED.finditer(line):
+        if not _known_index(match[1]):
+            yield Act(at, Severity.HIGH, f"installs from an index of somebody's own: {match[1][:100]!a}")
     installed = _PIP.search(line)
     if installed:
         yield from _required(installed[1], at, inline=True)
@@ -369,9 +381,15 @@ def _one_edit(a: str, b: str) -> bool:
 
 def _hooks(text: str) -> Iterator[Act]:
     try:
-        scripts = json.loads(text).get("scripts", {})
+        document = json.loads(text)
+        scripts = document.get("scripts", {})
     except (ValueError, AttributeError, RecursionError):
         return
+    for key in ("dependencies", "devDependencies", "optionalDependencies"):
+        wanted = document.get(key)
+        for where in wanted.values() if isinstance(wanted, dict) else ():
+            if isinstance(where, str) and "://" in where and _URL.match(where):
+                yield from _direct(where, 1)
     for name, command in scripts.items() if isinstance(scripts, dict) else ():
         if isinstance(command, str):
             worst = max((a.severity for a in _commands([command[:_LINE]])), key=lambda s: s.rank, default=None)
