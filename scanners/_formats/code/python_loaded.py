@@ -88,9 +88,9 @@ def _unneeded(node: ast.AST, names: Names) -> Iterator[tuple[str, str]]:
         ):
             yield f"getattr({names.qualified(owner)})", "reads an attribute of the system named at run time"
         case ast.Call(func=ast.Attribute(attr=attr) | ast.Name(id=attr), args=[first, *_]) if _FETCHERS.match(attr) and (
-            said := _address(names.text(first))
+            why := _address(names.text(first))
         ):
-            yield attr, said
+            yield attr, why
         case ast.Call(func=ast.Attribute(attr="launch"), keywords=keywords) if any(k.arg == "share" for k in keywords):
             yield "launch", "opens this machine to others"
         case ast.Call(func=ast.Attribute(attr="open"), args=args, keywords=keywords):
