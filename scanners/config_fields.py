@@ -8,6 +8,7 @@ from typing import Literal
 from governance.context import RunContext
 from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition, FileEntry
+from scanners._formats.code.scripts import read_script
 from scanners._formats.configs.configurations import Configuration, Pairs, Path, fields, read_configuration
 from scanners._formats.configs.values import Hit, acts, is_apart, is_certain, is_document, looks_acting, matching, names_sink
 from scanners._formats.kind_table import words_of
@@ -208,6 +209,9 @@ def _field(content: Content, path: Path, value: object, apart: bool, whose: Lite
         yield _finding("config-field-unlisted", Severity.MEDIUM, content, where,
                        f"{_shown(key)} names {sink[:80]!a}, which runs code or starts processes for whoever calls what it is told",
                        "no setting of a model is a function of this kind", whose)  # fmt: skip
+    elif isinstance(value, str) and (act := _commanded(value)):
+        yield _finding("config-field-unlisted", Severity.MEDIUM, content, where,
+                       f"{_shown(key)} holds a command that {act[:160]}", "ask what runs it", whose)  # fmt: skip
     elif isinstance(value, str) and not known:
         look = looks_acting(key if not key.isdigit() else path[-2] if len(path) > 1 else key, value)
         if look is not None:
@@ -215,6 +219,13 @@ def _field(content: Content, path: Path, value: object, apart: bool, whose: Lite
             yield _finding("config-field-unlisted", severity, content, where,
                            f"{_shown(key)} holds {look[1]}, {value[:100]!a}, and no known loader's list has this field",
                            "ask what reads it", whose)  # fmt: skip
+
+
+def _commanded(value: str) -> str:
+    """Return what a value of one line does if it is a command that fetches, decodes or connects and runs; empty if it is none."""
+    if len(value) > 600 or "\n" in value or not any(sign in value for sign in ("|", "$(", "`", "/dev/", "&&", ";")):
+        return ""
+    return next((a.words for a in read_script(value, "shell") if a.severity is Severity.HIGH), "")
 
 
 def _acted(content: Content, path: Path, hit: Hit, apart: bool, whose: Literal["adapter", "base"]) -> Finding:

@@ -10,7 +10,8 @@ from governance.context import RunContext
 from governance.evidence import Basis, Confidence, Coverage, Fact, Finding, Outcome, Rule, Severity
 from governance.subject import Composition
 from scanners._formats.code.notebooks import read_notebook
-from scanners._formats.code.python_source import Sink, Source, review
+from scanners._formats.code.python_sinks import Sink
+from scanners._formats.code.python_source import Source, review
 from scanners._formats.code.script_acts import Act
 from scanners._formats.code.scripts import read_script, script_kind
 from scanners._formats.configs.configurations import Path, fields, read_configuration
@@ -237,7 +238,7 @@ def _is_generate(content: Content) -> bool:
 def _reviewed(content: Content, source: Source, whose: Whose, referred: bool) -> Iterator[Finding]:
     acting = [s for s in source.sinks if s.grade == "dangerous" or (s.grade == "effect" and s.on_import)]
     if not referred:  # a training script may load what its author trusts; code a loader runs may not decide that for the user
-        acting = [s for s in acting if not s.what.startswith("trusts the code")]
+        acting = [s for s in acting if not s.loaded and not s.what.startswith(("trusts the code", "starts threads"))]
     if not acting:
         return
     worst = any(s.hidden for s in acting)

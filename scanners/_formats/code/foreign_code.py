@@ -53,12 +53,19 @@ _SUFFIXES = frozenset(
         ".xsl",
     ]
 )
+_SHEBANG = re.compile(r"#!\s{0,4}/\S{0,60}?(?:/env\s{1,4}(?:-\S{1,4}\s{1,4})?)?/?([a-z]{2,12})[\d.]{0,6}(?:\s|\Z)", re.IGNORECASE)
+_TONGUES = {
+    "perl": ".pl", "ruby": ".rb", "node": ".js", "nodejs": ".js", "deno": ".js", "bun": ".js", "php": ".php", "lua": ".lua",
+    "tclsh": ".tcl", "expect": ".expect", "rscript": ".r", "julia": ".jl", "osascript": ".scpt", "awk": ".awk", "gawk": ".awk",
+    "groovy": ".groovy",
+}  # fmt: skip
 _PROCESS = re.compile(
     r"\bchild_process\b|(?<![.\w$])(?:eval|exec|execSync|spawn|spawnSync|shell_exec|passthru|proc_open|popen|pcntl_exec|system2?|run)"
     r"\s{0,3}[(]\s{0,3}[^)\s]|(?<![.\w$])(?:system|exec|syscall)\s{1,3}[\"'`]|\b(?:os\.execute|io\.popen|loadstring|loadlib)\b|"
     r"\b(?:IO\.popen|Kernel\.(?:exec|system|spawn)|Open3\.|TCPSocket|instance_eval|Process\.(?:spawn|start))|"
     r"\b(?:WScript\.Shell|Shell\.Application|ActiveXObject|CreateObject|GetObject)\b|\bdo\s{1,3}shell\s{1,3}script\b|"
     r"\b(?:Runtime\.getRuntime|ProcessBuilder)\b|\bDeno\.(?:run|Command)\b|\bBun\.spawn|\bnew\s{1,3}Function\s{0,3}\(|"
+    r"(?:^|[;={(]\s{0,4})(?:eval|instance_eval|exec|system|spawn)\s{1,3}(?:[A-Z\"'$`@]|\w{1,30}\.)|\bsocket\s{0,3}\(?\s{0,3}\w{1,12},\s{0,3}[PA]F_INET|"
     r"\bfsockopen\s{0,3}\(|\bIO::Socket\b|\bsocket\s{0,3}\(\s{0,3}S\b|\bbase64_decode\s{0,3}\(|\bassert\s{0,3}\(\s{0,3}\$_",
     re.IGNORECASE,
 )
@@ -97,6 +104,12 @@ _EXEC = re.compile(
 def is_foreign(name: str) -> bool:
     """Return whether a file's name says it is source of a language that is not read as a tree."""
     return "." in name and "." + name.lower().rsplit(".", 1)[-1] in _SUFFIXES
+
+
+def interpreter(first: str) -> str:
+    """Return the suffix of the language that a first line hands a file to; empty if it is a shell, Python, or nothing known."""
+    match = _SHEBANG.match(first)
+    return _TONGUES.get(match[1].lower(), "") if match else ""
 
 
 def is_runner(path: str) -> bool:

@@ -6,9 +6,24 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Literal
 
+from governance.subject import Noun
 from scanners._formats.tables import table
 
 Grade = Literal["dangerous", "effect", "ordinary"]
+
+
+class Sink(Noun):
+    """One thing the source does; ``loaded`` if it counts only in a file that a loader runs."""
+
+    name: str
+    grade: Grade
+    what: str
+    line: int
+    on_import: bool
+    hidden: bool = False
+    loaded: bool = False
+
+
 #: Modules whose very name, held in a variable, is worth following.
 KNOWN = frozenset(
     (
@@ -43,9 +58,23 @@ KNOWN = frozenset(
         "os.environ",
     )
 )
+#: Modules of the library that others import and so hold as attributes: ``torch.serialization.os.system``.
+_REACHED = frozenset({
+    "os", "subprocess", "builtins", "importlib", "socket", "ctypes", "pickle", "marshal", "shutil", "posix", "pty", "runpy",
+})  # fmt: skip
 
 
 def grade_of(name: str) -> tuple[Grade, str]:
+    """Return what calling a qualified name does, also when it is reached through another module that imported its own."""
+    graded = _grade(name)
+    parts = name.split(".")
+    if graded[0] == "dangerous" or len(parts) < 3:
+        return graded
+    through = next((at for at in range(len(parts) - 2, 0, -1) if parts[at] in _REACHED), 0)
+    return _grade(".".join(parts[through:])) if through else graded
+
+
+def _grade(name: str) -> tuple[Grade, str]:
     exact, prefixes = sinks()
     if name in exact:
         return exact[name]

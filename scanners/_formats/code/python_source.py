@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from governance.evidence import Severity
 from governance.subject import Noun
 from scanners._formats.code.python_early import Function, is_main_guard, outside, run_on_import
+from scanners._formats.code.python_loaded import BUILDING, BUILT_EFFECTS, unneeded_in
 from scanners._formats.code.python_names import DECODERS, Names
-from scanners._formats.code.python_sinks import KNOWN, Grade, grade_of, sinks
+from scanners._formats.code.python_sinks import KNOWN, Grade, Sink, grade_of, sinks
 from scanners._formats.code.python_tame import leads_astray, tamed
 from scanners._formats.code.scripts import read_script
 
@@ -59,20 +60,10 @@ _HANDS_ON = (
 _OPAQUE = re.compile(r"[A-Za-z0-9+/=_\-\s]{600,}\Z|(?:[0-9a-fA-F]{2}){400,}\Z")
 _SECRETS = re.compile(
     r"(?:^|[~/\\])\.(?:ssh|aws|kube|netrc|docker|gnupg|git-credentials|pypirc|npmrc)\b|"
+    r"(?:^|[~/\\\\])\.(?:bashrc|bash_profile|profile|zshrc|zshenv|config/autostart)\b|LaunchAgents/|Start Menu|"
     r"huggingface/(?:token|stored_tokens)|/etc/(?:shadow|passwd)\b|169\.254\.169\.254|Login Data\b|wallet\.dat"
 )
 _LONGEST, _MOST_NODES, _MOST_SINKS = 4_000_000, 600_000, 500
-
-
-class Sink(Noun):
-    """One thing the source does."""
-
-    name: str
-    grade: Grade
-    what: str
-    line: int
-    on_import: bool
-    hidden: bool = False
 
 
 class Source(Noun):
@@ -112,6 +103,8 @@ def _reviewed(tree: ast.Module) -> Source:
     found = list(_calls(tree, names, early, on_import=True))
     networked = any(s.what == "opens a network connection" for s in found)
     found += _texts(tree, networked)
+    found += unneeded_in(tree, names)
+    found += _when_built(tree, names, early)
     found.sort(key=lambda s: (s.line, s.name))
     return Source(sinks=tuple(found[:_MOST_SINKS]))
 
@@ -192,6 +185,18 @@ def _calls(tree: ast.AST, names: Names, early: set[str], *, on_import: bool) -> 
         elif isinstance(node, ast.Assign):
             yield from _patched(node, names, now)
         waiting += [(c, now) for c in ast.iter_child_nodes(node)]
+
+
+def _when_built(tree: ast.Module, names: Names, early: set[str]) -> Iterator[Sink]:
+    """Yield effects of building or calling a model, which a loader brings about: they count in code that it runs."""
+    for sink in _calls(tree, names, early | BUILDING, on_import=True):
+        if (
+            sink.grade == "effect"
+            and sink.on_import
+            and sink.what in BUILT_EFFECTS
+            and not sink.name.endswith(("mkdir", "makedirs"))
+        ):
+            yield sink.model_copy(update={"grade": "dangerous", "on_import": False, "loaded": True})
 
 
 def _held(node: ast.Attribute | ast.Name | ast.Subscript, names: Names, now: bool) -> Iterator[Sink]:
@@ -365,7 +370,11 @@ def _texts(tree: ast.Module, networked: bool) -> Iterator[Sink]:
         elif len(value) < 500 and _SECRETS.search(value):
             grade: Grade = "dangerous" if networked else "effect"
             yield Sink(
-                name="a secret's place", grade=grade, what="names where credentials are kept", line=node.lineno, on_import=True
+                name="a secret's place",
+                grade=grade,
+                what="names a place of secrets or of start-up programs",
+                line=node.lineno,
+                on_import=True,
             )
 
 

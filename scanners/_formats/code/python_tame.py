@@ -98,6 +98,11 @@ def tamed(node: ast.Call, name: str, names: Names, grade: Grade, what: str) -> t
     return grade, what
 
 
+def is_known(address: str) -> bool:
+    """Return whether an address is one where models and data sets are kept, or this machine."""
+    return bool(_PLACES.match(address))
+
+
 def leads_astray(key: str, value: str) -> str:
     """Return what setting a name of the environment to a constant does to later connections and programs; empty if nothing.
 

@@ -15,8 +15,9 @@ from functools import cache
 from typing import Literal
 
 from governance.evidence import Severity
-from scanners._formats.code.foreign_code import foreign_acts, is_foreign, is_packager, is_runner, runner_acts
+from scanners._formats.code.foreign_code import foreign_acts, interpreter, is_foreign, is_packager, is_runner, runner_acts
 from scanners._formats.code.script_acts import Act
+from scanners._formats.code.script_readings import Readings
 from scanners._formats.tables import table
 
 ScriptKind = Literal["shell", "requirements", "package.json", "pth", "build", "modelfile", "foreign", "runner", "packager"]
@@ -31,29 +32,35 @@ _INTERPRETER = (
     rf"{_SUDO}(?:/\S{{0,60}}/)?(?:env\s{{1,8}})?"
     r"(?:(?:ba|z|da|k|a|fi|c)?sh\b|python[\d.]{0,6}\b|perl\b|ruby\b|node\b|php\b|pwsh\b|powershell\b|cmd\b)"
 )
-_PIPED = re.compile(rf"\|\s{{0,8}}{_INTERPRETER}", re.IGNORECASE)
+_PIPED = re.compile(rf"\|\s{{0,8}}{_INTERPRETER}(?!\s{{1,4}}-m\s{{1,4}}json\b)", re.IGNORECASE)
 _DECODE = re.compile(
-    r"\bbase64\s+(?:-d|-D|--decode)|\bxxd\s+-r|\bopenssl\s+(?:enc\s+)?\S{0,20}\s?-d\b|\bgunzip\b|\bzcat\b|"
+    r"\bbase64\s+(?:-d|-D|--decode)|\bgpg2?\b.{0,80}\s(?:-d|--decrypt)\b|\btail\b.{0,30}\$\{?(?:0|BASH_SOURCE)|\bxxd\s+-r|\bopenssl\s+(?:enc\s+)?\S{0,20}\s?-d\b|\bgunzip\b|\bzcat\b|"
     r"\btr\s+['\"]?[A-Za-z]-[A-Za-z]|\b(?:printf|echo)\b.{0,40}\\(?:x[0-9a-fA-F]{2}|0?[0-7]{3})"
 )
 _SUBSTITUTED = re.compile(
     rf"(?:\beval\b|\bsource\b|(?:^|\s)\.\s|\b{_INTERPRETER}\s{{1,8}}-\w{{0,8}}c\b|\bexec\b).{{0,40}}"
     r"(?:\$\(|`|<\()\s{0,8}(?:curl|wget|base64|echo\s)|"
+    rf"(?:{_INTERPRETER})\s{{1,8}}<<<\s{{0,8}}[\"']?(?:\$\(|`)\s{{0,8}}(?:curl|wget|base64|echo\s)|\bfor\s+/f\b.{{0,200}}\b(?:curl|certutil|powershell)\b.{{0,200}}\bdo\s+%%|"
     rf"(?:{_INTERPRETER}|source|\.)\s{{1,8}}<\(\s{{0,8}}(?:curl|wget|base64|echo\s)",
     re.IGNORECASE,
 )
 _POWERSHELL = re.compile(
     r"\b(?:iex|Invoke-Expression)\b|-e(?:nc|ncodedcommand|c)\s+[A-Za-z0-9+/=]{20}|-w(?:indowstyle)?\s+hidden\b|\bmshta\s+\S{0,60}http|"
-    r"\bregsvr32\b.{0,60}http|\brundll32\b.{0,60}(?:http|javascript)|FromBase64String",
+    r"\bregsvr32\b.{0,60}http|\brundll32\b.{0,60}(?:http|javascript)|FromBase64String|"
+    r"\[scriptblock\]::Create|Assembly\]::Load|\b(?:Set|Add)-MpPreference\b.{0,80}-(?:Disable|Exclusion)",
     re.IGNORECASE,
 )
 _BACKDOOR = re.compile(
-    r"/dev/(?:tcp|udp)/|\b(?:nc|ncat|netcat)\b.{0,80}\s-\w{0,8}[ec]\b|\bmkfifo\b.{0,120}\b(?:nc|sh)\b|\bsocat\b.{0,120}exec:|"
+    r"/(?:dev|inet)/(?:tcp|udp)/|\b(?:nc|ncat|netcat)\b.{0,80}\s-\w{0,8}[ec]\b|\bmkfifo\b.{0,120}\b(?:nc|sh)\b|\bsocat\b.{0,120}exec:|"
     r"\bauthorized_keys\b|>>?\s{0,8}\S{0,60}\.(?:bashrc|bash_profile|profile|zshrc)\b|"
     r"/etc/(?:cron|ld\.so\.preload|sudoers|systemd)|\bcrontab\s+(?!-l)|\bLD_PRELOAD=|"
     r"\brm\s+-\w{0,8}[rR]\w{0,8}\s+(?:--no-preserve-root\s+)?[/~](?:\s|\*|$)|"
     r"\bdd\b.{0,80}\bof=/dev/(?:sd|nvme|hd|vd|mem)|\bmkfs\.?\w*\s|:\(\)\s{0,4}\{|\bNet\.(?:Sockets\.TcpClient|WebSockets)|>\s{0,4}/dev/sd|"
     r"\bexec\s+\d<>|\bhistory\s+-c\b|\bchattr\s+\+i\b|\bsetenforce\s+0\b|"
+    r"\bgit\s+config\b.{0,80}(?:core\.(?:sshcommand|fsmonitor|hookspath|askpass)\s|alias\.\w{1,30}\s+[\"']?!|filter\.(?!lfs)\S{1,40}\.(?:smudge|clean|process)\s)|"
+    r"\bwmic\b.{0,60}\bcall\s+create\b|\bvssadmin\s+delete\b|\b(?:Register-ScheduledTask|New-Service)\b|\bsc(?:\.exe)?\s+create\s|"
+    r"\.config/(?:systemd|autostart)/|\bLaunchAgents/|\\Startup\\|\s-v\s*[\"']?/:/|\bssh\b.{0,60}\s-\w{0,6}R\s*[\d*]|"
+    r"--checkpoint-action=exec|\bsed\b.{0,60}\s[\"'](?:\d{1,6}|\$|/[^/]{1,60}/)?e\s|-exec\s+(?:ba|z|da)?sh\s+[^-{\s]|"
     r"\bschtasks\b.{0,60}/create|\breg\s+add\b.{0,120}\\run\b",
     re.IGNORECASE,
 )
@@ -92,7 +99,7 @@ _OWN_API = re.compile(
 _KEPT = re.compile(r"(?:-o|-O|--output(?:-document)?|-OutFile|>)[\s=]{0,8}[\"']?([\w./~$\\:{}-]{1,200})")
 _RAN = re.compile(
     rf"(?:^|[;&|]\s{{0,8}}|\bsudo\s{{1,8}})(?:(?:{_INTERPRETER}|source|\.)\s{{1,8}}|chmod\s{{1,8}}\S{{1,20}}\s{{1,8}}|"
-    r"start\s{1,8}|Start-Process\s{1,8}(?:-FilePath\s{1,8})?|\./)?[\"']?([\w./~$\\:{}-]{1,200})",
+    r"start\s{1,8}(?:/\w{1,8}\s{1,8}|\"[^\"]{0,40}\"\s{1,8}){0,4}|call\s{1,8}|Start-Process\s{1,8}(?:-FilePath\s{1,8})?|\./)?[\"']?([\w./~$%\\:{}-]{1,200})",
     re.IGNORECASE,
 )
 _PIP = re.compile(
@@ -100,6 +107,16 @@ _PIP = re.compile(
 )
 _INDEX = re.compile(
     r"(?:--(?:extra-)?index-url|--find-links|--index|(?:^|\s)-i|(?:^|\s)-f|--default-index)[\s=]{1,8}[\"']?(\S{1,300})"
+)
+#: Tools that packages honestly let run when they are installed, and nothing after them.
+_BUILDS = re.compile(
+    r"(?:(?:npx\s)?(?:husky(?:\sinstall)?|tsc|patch-package|is-ci|lefthook\sinstall|simple-git-hooks|prisma\sgenerate|svelte-kit\ssync|nuxt\sprepare|"
+    r"(?:npm|pnpm|yarn)\s(?:run\s)?(?:build|compile|prepare))(?:\s-{1,2}[\w-]{1,30}){0,3}(?:\s{0,2}(?:&&|\|\|)\s{0,2}|\s{0,2}\Z)){1,4}\Z"
+)
+_PREFERRED = re.compile(
+    r"\b(?:PIP|UV|NPM_CONFIG|YARN|CONDA|POETRY)_\w{0,30}(?:INDEX|REGISTRY|FIND_LINKS|CHANNEL)\w{0,30}"
+    r"[= ]\s{0,4}[\"']?(\w+://[^\s\"']{1,300})",
+    re.IGNORECASE,
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 _URL = re.compile(r"(?:git|hg|svn|bzr)\+\S+|https?://\S+|file:\S+", re.IGNORECASE)
@@ -157,8 +174,10 @@ def read_script(text: str, kind: ScriptKind, name: str = "") -> tuple[Act, ...]:
     if kind == "packager":
         return tuple(act for at, line in enumerate(lines, 1) for act in _setting(line, at))
     found = list(_commands(lines, built=kind == "build"))
-    if kind == "foreign":
-        found += foreign_acts(lines, name)
+    tongue = interpreter(lines[0]) if lines else ""
+    if kind == "foreign" or tongue:
+        named, readings = (name if kind == "foreign" else f"x{tongue}"), Readings()
+        found += list(foreign_acts(lines, named)) or list(foreign_acts([readings.plain(line) for line in lines], named))
     if kind == "runner":
         found += runner_acts(lines)
     if kind == "build":
@@ -209,35 +228,50 @@ def _vouched(line: str) -> bool:
 
 def _commands(lines: list[str], *, built: bool = False) -> Iterator[Act]:
     kept: dict[str, int] = {}
+    readings = Readings()
     for at, raw in enumerate(lines, 1):
         line = raw.strip()
         if not line or line.startswith(("#", "REM ", "rem ", "::", "//")):
             continue
-        fetch = _FETCH.search(line) or _ADDRESSED.search(line)
-        shown = f"{line[:90]!a}"
-        if _PROGRAM.search(line):
-            yield Act(at, Severity.HIGH, f"gives an interpreter a program that runs text, fetches or connects: {shown}")
-        elif _SUBSTITUTED.search(line) or (fetch and (_PIPED.search(line, fetch.start()) or _POWERSHELL.search(line))):
-            yield Act(at, Severity.LOW if _vouched(line) else Severity.HIGH, f"fetches and runs in one line: {shown}")
-        elif _DECODE.search(line) and _PIPED.search(line):
-            yield Act(at, Severity.HIGH, f"decodes and runs in one line: {shown}")
-        elif _POWERSHELL.search(line) or (_BACKDOOR.search(line) and not _tame(line, built=built)):
-            yield Act(at, Severity.HIGH, f"runs hidden text, or leaves something behind: {shown}")
-        elif fetch and _STOLEN.search(line) and not _OWN_API.search(line):
-            yield Act(at, Severity.HIGH, f"sends secrets of the machine away: {shown}")
-        if fetch:
-            kept.update({_leaf(m[1]): at for m in _KEPT.finditer(line)})
-            kept.update({_leaf(m[0]): at for m in re.finditer(r"https?://\S{1,300}", line) if "wget" in line or "curl -O" in line})
-            kept.update(
-                {_leaf(w): at for w in line.split() if w.lower().endswith((".exe", ".sh", ".py", ".ps1", ".bat", ".elf", ".bin"))}
-            )
-        for match in _RAN.finditer(line):
-            if kept.get(_leaf(match[1]), at + 1) <= at and not _vouched(lines[kept[_leaf(match[1])] - 1]):
-                yield Act(at, Severity.HIGH, f"runs what it fetched before: {shown}")
-                break
-        installed = _PIP.search(line)
-        if installed:
-            yield from _required(installed[1], at, inline=True)
+        found = list(_command(line, at, lines, kept, built=built))
+        plain = readings.plain(line)
+        if not found and plain != line:
+            found = list(_command(plain, at, lines, kept, built=built))
+        told = readings.told(line)
+        if told and not found:
+            found = [Act(at, Severity.HIGH, f"{told}: {line[:90]!a}")]
+        yield from found
+
+
+def _command(line: str, at: int, lines: list[str], kept: dict[str, int], *, built: bool) -> Iterator[Act]:
+    fetch = _FETCH.search(line) or _ADDRESSED.search(line)
+    shown = f"{line[:90]!a}"
+    if _PROGRAM.search(line):
+        yield Act(at, Severity.HIGH, f"gives an interpreter a program that runs text, fetches or connects: {shown}")
+    elif _SUBSTITUTED.search(line) or (fetch and (_PIPED.search(line, fetch.start()) or _POWERSHELL.search(line))):
+        yield Act(at, Severity.LOW if _vouched(line) else Severity.HIGH, f"fetches and runs in one line: {shown}")
+    elif _DECODE.search(line) and _PIPED.search(line):
+        yield Act(at, Severity.HIGH, f"decodes and runs in one line: {shown}")
+    elif _POWERSHELL.search(line) or (_BACKDOOR.search(line) and not _tame(line, built=built)):
+        yield Act(at, Severity.HIGH, f"runs hidden text, or leaves something behind: {shown}")
+    elif fetch and _STOLEN.search(line) and not _OWN_API.search(line):
+        yield Act(at, Severity.HIGH, f"sends secrets of the machine away: {shown}")
+    if fetch or _DECODE.search(line):
+        kept.update({_leaf(m[1]): at for m in _KEPT.finditer(line)})
+        kept.update({_leaf(m[0]): at for m in re.finditer(r"https?://\S{1,300}", line) if "wget" in line or "curl -O" in line})
+        kept.update(
+            {_leaf(w): at for w in line.split() if w.lower().endswith((".exe", ".sh", ".py", ".ps1", ".bat", ".elf", ".bin"))}
+        )
+    for match in _RAN.finditer(line):
+        if kept.get(_leaf(match[1]), at + 1) <= at and not _vouched(lines[kept[_leaf(match[1])] - 1]):
+            yield Act(at, Severity.HIGH, f"runs what it fetched before: {shown}")
+            break
+    for match in _PREFERRED.finditer(line):
+        if not _known_index(match[1]):
+            yield Act(at, Severity.HIGH, f"installs from an index of somebody's own: {match[1][:100]!a}")
+    installed = _PIP.search(line)
+    if installed:
+        yield from _required(installed[1], at, inline=True)
 
 
 def _leaf(path: str) -> str:
@@ -347,11 +381,17 @@ def _one_edit(a: str, b: str) -> bool:
 
 def _hooks(text: str) -> Iterator[Act]:
     try:
-        scripts = json.loads(text).get("scripts", {})
+        document = json.loads(text)
+        scripts = document.get("scripts", {})
     except (ValueError, AttributeError, RecursionError):
         return
+    for key in ("dependencies", "devDependencies", "optionalDependencies"):
+        wanted = document.get(key)
+        for where in wanted.values() if isinstance(wanted, dict) else ():
+            if isinstance(where, str) and "://" in where and _URL.match(where):
+                yield from _direct(where, 1)
     for name, command in scripts.items() if isinstance(scripts, dict) else ():
         if isinstance(command, str):
             worst = max((a.severity for a in _commands([command[:_LINE]])), key=lambda s: s.rank, default=None)
-            if worst is not None or name in ("preinstall", "install", "postinstall", "prepare"):
+            if worst is not None or (name in ("preinstall", "install", "postinstall", "prepare") and not _BUILDS.match(command)):
                 yield Act(1, worst or Severity.MEDIUM, f"runs when it is installed: {name}: {command[:80]!a}")

@@ -26,7 +26,7 @@ _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #: What people write where a secret goes.
 _STAND_IN = re.compile(
     r"x{4,}|\*{3,}|\.{3}|0{6,}|1{6,}|123456|abcdef|your|example|placeholder|dummy|sample|changeme|replace|insert|redacted|fake|"
-    r"secret_here|token_here|key_here|<[^>]*>|\$\{|\$\(|\{\{|%\(|\{[a-z_]+\}|process\.env|os\.environ|getenv|user:pass|"
+    r"secret_here|token_here|key_here|<[^>]*>|\$\{|\$\(|(?-i:\A\$[A-Z_][A-Z0-9_]*\Z)|\A%\w+%\Z|\{\{|%\(|\{[a-z_]+\}|process\.env|os\.environ|getenv|user:pass|"
     r"username:password",
     re.IGNORECASE,
 )
