@@ -99,10 +99,10 @@ def updates_of(modules: Sequence[str], down: Singles, up: Singles) -> Iterator[U
 
     first, second = np.abs(down).max(axis=(1, 2)), np.abs(up).max(axis=(1, 2))
     none = (first == 0) | (second == 0)
-    down = down / np.where(none, np.float32(1), first)[:, None, None]
-    up = up / np.where(none, np.float32(1), second)[:, None, None]
-    core = down @ down.transpose(0, 2, 1)
-    rows = ((up @ core) * up).sum(axis=2, dtype=np.float64).clip(min=0.0)
+    inner = down / np.where(none, np.float32(1), first)[:, None, None]
+    outer = up / np.where(none, np.float32(1), second)[:, None, None]
+    core = inner @ inner.transpose(0, 2, 1)
+    rows = ((outer @ core) * outer).sum(axis=2, dtype=np.float64).clip(min=0.0)
     square, row = rows.sum(axis=1), rows.argmax(axis=1)
     top = np.take_along_axis(rows, row[:, None], axis=1)[:, 0]
     share = np.divide(top, square, out=np.zeros_like(square), where=square > 0)
