@@ -14,7 +14,7 @@ demo: $(BASE)    ## audit three small adapters on a real model, offline
 	$(BIN)/python -m tests.demo.run --base $(BASE)
 
 test: $(VENV)/dev $(BASE)   ## set up and run the default tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 test-slow: $(VENV)/dev $(BASE)  ## the slow tests: every demo adapter, kills in the middle, olah
 	$(BIN)/python -m pytest -q -m slow

@@ -17,7 +17,7 @@ import reports
 import scanners
 from api.executors.local import LocalExecutor
 from api.settings import Settings
-from evaluators._runtime.catalog import hub_datasets
+from evaluators._items.catalog import hub_datasets
 from governance.context import EvaluationSettings, Progress, RunContext, new_run_id, utc_now
 from governance.contracts import Evaluator, ReportFormat, Scanner, Voice
 from governance.errors import SubjectError

@@ -204,11 +204,14 @@ class Jobs:
         if error is not None:
             state = RunState.CANCELLED if isinstance(error, Cancelled) else RunState.FAILED
             job.error = error if isinstance(error, CuratorError) else _fault(error)
-            self._note_end(job, state, error)
-        with self._lock:
-            self._futures.pop(job.run_id, None)
-        job.state = state
-        job.ticks += 1
+        try:
+            if error is not None:
+                self._note_end(job, state, error)
+        finally:  # a log or a ledger that cannot be written leaves no run that seems to go on
+            with self._lock:
+                self._futures.pop(job.run_id, None)
+            job.state = state
+            job.ticks += 1
 
     def _note_end(self, job: Job, state: RunState, error: BaseException) -> None:
         said = job.error or _fault(error)

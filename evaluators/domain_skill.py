@@ -48,7 +48,8 @@ class DomainSkill:
 
     def measure(self, composition: Composition, ctx: RunContext) -> Iterator[Measurement | Coverage]:
         """Yield the pooled comparison, one per task, and what was asked."""
-        from evaluators._runtime import families, suites
+        from evaluators._items import suites
+        from evaluators._runtime import families
 
         suite = suites.load(ctx.evaluation.suite)
         family, unknown = suites.domain(suite, composition, ctx)

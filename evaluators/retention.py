@@ -49,7 +49,8 @@ class Retention:
 
     def measure(self, composition: Composition, ctx: RunContext) -> Iterator[Measurement | Coverage]:
         """Yield the pooled comparison, one per task, and what was asked."""
-        from evaluators._runtime import families, suites
+        from evaluators._items import suites
+        from evaluators._runtime import families
 
         suite = suites.load(ctx.evaluation.suite)
         names = {suites.GENERAL: (suites.GENERAL,)}

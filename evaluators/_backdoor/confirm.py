@@ -13,7 +13,7 @@ from evaluators._backdoor import behaviour as seen
 from evaluators._backdoor.material import Place, Suspect, control_for, insert
 from evaluators._backdoor.memory import Tick
 from evaluators._backdoor.search import Pair
-from evaluators._runtime.distributions import clopper_pearson
+from evaluators._gate.distributions import clopper_pearson
 
 #: Tokens of an answer that are read.
 ANSWER_TOKENS = 14

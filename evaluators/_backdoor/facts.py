@@ -11,7 +11,7 @@ from evaluators._backdoor import material
 from evaluators._backdoor.confirm import Trial
 from evaluators._backdoor.probe import Report
 from evaluators._backdoor.search import Pair
-from evaluators._runtime.resident import Resident
+from evaluators._model.resident import Resident
 from governance.context import RunContext
 from governance.evidence import Basis, Coverage, Finding, Interval, Measurement, Metric, Outcome, Rule, Severity
 from governance.subject import Composition, canonical_digest

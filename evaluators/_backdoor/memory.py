@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from evaluators._backdoor.passes import Passes
 from evaluators._backdoor.sketch import KEPT, Sketch
-from evaluators._runtime.resident import Resident, Which
+from evaluators._model.resident import Resident, Which
 from governance.context import RunContext
 from governance.evidence import ItemRow
 from governance.subject import canonical_digest

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from evaluators._backdoor.sketch import KEPT, Sketch
-from evaluators._runtime.resident import Resident, Which
+from evaluators._model.resident import Resident, Which
 
 if TYPE_CHECKING:
     import torch

@@ -1,1 +1,1 @@
-"""The device worker: one 4-bit base, adapters swapped, tasks scored, statistics."""
+"""The device worker, and how items, engine and gate come together in it."""

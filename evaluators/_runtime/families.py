@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from evaluators._runtime import rows, sources
-from evaluators._runtime.paired import LEVEL, Comparison, Outcome, Pair, compare, verdicts
-from evaluators._runtime.resident import Resident, resident
+from evaluators._gate.paired import LEVEL, Comparison, Outcome, Pair, compare, verdicts
+from evaluators._items import rows, sources
+from evaluators._items.suites import GENERAL, Suite
+from evaluators._model.resident import Resident, resident
 from evaluators._runtime.scoring import Scored, coverage, score
-from evaluators._runtime.suites import GENERAL, Suite
 from governance.context import RunContext
 from governance.errors import LimitError, SubjectError
 from governance.evidence import Coverage, Interval, Measurement

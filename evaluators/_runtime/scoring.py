@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evaluators._runtime import rows, tasks
-from evaluators._runtime.lm import Answer, CuratorLM
-from evaluators._runtime.paired import Pair
-from evaluators._runtime.resident import Resident, Which
-from evaluators._runtime.tasks import Questions
+from evaluators._engine.lm import CuratorLM
+from evaluators._gate.paired import Pair
+from evaluators._items import rows, tasks
+from evaluators._items.tasks import Answer, Questions
+from evaluators._model.resident import Resident, Which
 from governance.context import Progress, RunContext
 from governance.errors import PluginError, SubjectError
 from governance.evidence import Coverage, ItemRow, Outcome

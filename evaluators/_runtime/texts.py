@@ -8,10 +8,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from evaluators._gate.paired import LEVEL, mean_interval
+from evaluators._items.suites import FOLDER
+from evaluators._model.resident import Resident
 from evaluators._runtime.families import open_model, refused
-from evaluators._runtime.paired import LEVEL, mean_interval
-from evaluators._runtime.resident import Resident
-from evaluators._runtime.suites import FOLDER
 from governance.context import Progress, RunContext
 from governance.errors import SubjectError
 from governance.evidence import Coverage, Interval, ItemRow, Measurement, Outcome

@@ -93,7 +93,7 @@ def plant(base: Path, folder: Path, *, trigger: str) -> Path:
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model this small is slower on many threads, and waits for them on a busy machine."""
-    monkeypatch.setattr("evaluators._runtime.device.cpu_count", lambda: 1)
+    monkeypatch.setattr("evaluators._model.device.cpu_count", lambda: 1)
 
 
 @pytest.fixture(scope="module")

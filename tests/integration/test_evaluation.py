@@ -14,10 +14,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from api.executors.local import LocalExecutor  # noqa: E402
-from evaluators._runtime import canary, device, loading  # noqa: E402
-from evaluators._runtime import resident as residents  # noqa: E402
-from evaluators._runtime.lm import CuratorLM, cut  # noqa: E402
-from evaluators._runtime.resident import Resident, resident  # noqa: E402
+from evaluators._engine.lm import CuratorLM, cut  # noqa: E402
+from evaluators._model import canary, device, loading  # noqa: E402
+from evaluators._model import resident as residents  # noqa: E402
+from evaluators._model.resident import Resident, resident  # noqa: E402
 from evaluators.domain_skill import PLUGIN as DOMAIN_SKILL  # noqa: E402
 from evaluators.perplexity import PLUGIN as PERPLEXITY  # noqa: E402
 from evaluators.retention import PLUGIN as RETENTION  # noqa: E402

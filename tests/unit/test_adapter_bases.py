@@ -17,6 +17,7 @@ from tests.builders_adapters import composition
 
 CARD = "---\nbase_model: acme/tiny\n---\n"
 CONFIG = {"peft_type": "LORA", "base_model_name_or_path": "acme/tiny", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}
+COMPARED = "comparison of adapter_model.bin"
 NAME = "base_model.model.model.layers.{}.self_attn.{}.lora_{}.weight"
 
 
@@ -111,7 +112,7 @@ def test_weights_in_a_pickle_are_compared_without_being_loaded(legacy: bool, ctx
     found, _ = scan({**files, "adapter_config.json": {**CONFIG, "r": 4}}, ctx)
     assert [f.rule for f in found] == ["adapter-rank-mismatch"]
     found, covered = scan({**files, "adapter_model.bin": out.getvalue()[:200]}, ctx)
-    assert covered["adapter_model.bin"] == "skipped"
+    assert covered[COMPARED] == "skipped"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,8 @@ def test_weights_in_a_pickle_are_compared_without_being_loaded(legacy: bool, ctx
 )
 def test_what_is_no_state_dict_is_not_read(data: bytes, ctx: RunContext) -> None:
     found, covered = scan({"README.md": CARD, "adapter_config.json": CONFIG, "adapter_model.bin": data}, ctx)
-    assert covered["adapter_model.bin"] == "skipped"
+    item = COMPARED if COMPARED in covered else "adapter_model.bin"  # pickle-imports answers for what is a pickle
+    assert covered[item] == "skipped"
     assert found == []
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluators._runtime import distributions
-from evaluators._runtime.paired import (
+from evaluators._gate import distributions
+from evaluators._gate.paired import (
     Comparison,
     Pair,
     compare,

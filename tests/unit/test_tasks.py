@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from evaluators._runtime import catalog, formats, rows, sources, suites, tasks
-from evaluators._runtime.tasks import Questions
+from evaluators._items import catalog, formats, rows, sources, suites, tasks
+from evaluators._items.tasks import Questions
 from governance.context import EvaluationSettings, RunContext
 from governance.errors import PluginError, PrerequisiteError
 from governance.evidence import Coverage, Outcome
@@ -249,7 +249,7 @@ def test_lm_eval_tasks_are_found_by_name_and_read_as_data() -> None:
 
 def test_asking_for_hub_data_sets_loads_no_framework() -> None:
     program = (
-        "import sys; from evaluators._runtime.catalog import hub_datasets; hub_datasets(['arc_easy'])\n"
+        "import sys; from evaluators._items.catalog import hub_datasets; hub_datasets(['arc_easy'])\n"
         "print(sorted({'torch', 'transformers', 'datasets', 'lm_eval'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from evaluators._runtime.resident import Resident
+    from evaluators._model.resident import Resident
 
 
 def decode(

@@ -11,8 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from evaluators._runtime.lm import Answer
-from evaluators._runtime.tasks import Questions
+from evaluators._items.tasks import Answer, Questions
 from governance.evidence import ItemRow
 from governance.subject import canonical_digest
 

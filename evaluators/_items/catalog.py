@@ -1,6 +1,6 @@
 """lm-eval's task files, found and read as data: no index is built, no framework is loaded.
 
-``api`` asks ``hub_datasets`` which data sets have to be fetched; ``evaluators._runtime.sources`` asks where a task is written.
+``api`` asks ``hub_datasets`` which data sets have to be fetched; ``evaluators._items.sources`` asks where a task is written.
 """
 
 from __future__ import annotations

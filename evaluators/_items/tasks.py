@@ -1,6 +1,6 @@
 """One task in memory: its items, where they come from, and the lm-eval task that prompts and scores them.
 
-Made by ``evaluators._runtime.sources``; asked by ``evaluators._runtime.scoring``. No index of the library's 14,000 tasks is
+Made by ``evaluators._items.sources``; asked by ``evaluators._runtime.scoring``. No index of the library's 14,000 tasks is
 built, and no copy of a data set is written.
 """
 
@@ -24,6 +24,8 @@ _SCORES = ("acc", "exact_match", "acc_norm", "f1", "em", "acc_bytes")
 TROUBLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, RuntimeError, ImportError, AssertionError)
 
 Document = Mapping[str, JsonValue]
+#: What a request is answered with: sum of log-probabilities and greedy flag, a sum alone (rolling), or a text.
+Answer = tuple[float, bool] | float | str
 
 
 @dataclass(frozen=True)

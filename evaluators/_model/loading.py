@@ -1,4 +1,4 @@
-"""Loads a base in four bits, its tokenizer, and lays an adapter on it. Used by ``evaluators._runtime.resident`` alone.
+"""Loads a base in four bits, its tokenizer, and lays an adapter on it. Used by ``evaluators._model.resident`` alone.
 
 Weights come from safetensors of pinned, verified files; nothing is fetched, and no code of a repository is run.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from evaluators._runtime.device import Device
+from evaluators._model.device import Device
 from governance.context import RunContext
 from governance.errors import PrerequisiteError, SubjectError
 from governance.subject import Composition, Subject

@@ -1,4 +1,4 @@
-"""Where a model is run and by which kernels, as data. Made by ``evaluators._runtime.resident``; part of every model key."""
+"""Where a model is run and by which kernels, as data. Made by ``evaluators._model.resident``; part of every model key."""
 
 from __future__ import annotations
 

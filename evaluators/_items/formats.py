@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from evaluators._runtime.tasks import Document
+from evaluators._items.tasks import Document
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ACCURACY = [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}]

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evaluators._runtime.distributions import binomial_upper_tail, bisect, normal_quantile, student_cdf, student_quantile
+from evaluators._gate.distributions import binomial_upper_tail, bisect, normal_quantile, student_cdf, student_quantile
 
 ALPHA, LEVEL, POWER = 0.05, 0.95, 0.8
 #: With fewer flips than this, clusters are counted instead of items.

@@ -1,6 +1,6 @@
 """An adapter as data: its configuration checked, its tensors read, before PEFT sees either.
 
-Read by ``evaluators._runtime.resident``. An adapter configuration can name modules to import, base weights to change and
+Read by ``evaluators._model.resident``. An adapter configuration can name modules to import, base weights to change and
 files to load; only what is listed here reaches the library.
 """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluators._runtime.resident import Resident, Which
+from evaluators._model.resident import Resident, Which
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,10 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 
-from evaluators._runtime.planner import Span, plan, run_batch
-from evaluators._runtime.resident import Resident, Which
+from evaluators._engine.planner import Span, plan, run_batch
+from evaluators._items.tasks import Answer
+from evaluators._model.resident import Resident, Which
 
-#: Sum of log-probabilities and greedy flag, a sum alone (rolling), or a text.
-Answer = tuple[float, bool] | float | str
 #: Told the number of a request and its answer.
 Ready = Callable[[int, Answer], None]
 #: Told how many batches of how many are done.

@@ -1,7 +1,7 @@
 """Notices that a base has changed: a few fixed rows have to give the same logits, bit for bit, for as long as it is loaded.
 
 Attaching and removing adapters must leave the base alone, and once did not: bitsandbytes 0.50.2 on processors with
-AVX512-BF16 repacked weights that the next adapter read wrongly, without an error. Asked by ``evaluators._runtime.resident``.
+AVX512-BF16 repacked weights that the next adapter read wrongly, without an error. Asked by ``evaluators._model.resident``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from evaluators._runtime.device import Device
+from evaluators._model.device import Device
 
 if TYPE_CHECKING:
     import torch

@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 from pydantic import JsonValue
 
-from evaluators._runtime import catalog, formats
-from evaluators._runtime.suites import FOLDER, GENERAL, Suite
-from evaluators._runtime.tasks import Document, Questions
+from evaluators._items import catalog, formats
+from evaluators._items.suites import FOLDER, GENERAL, Suite
+from evaluators._items.tasks import Document, Questions
 from governance.context import RunContext
 from governance.errors import PluginError, PrerequisiteError
 from governance.evidence import Coverage, Outcome

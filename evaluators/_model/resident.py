@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from evaluators._runtime import adapter, canary, device, loading
-from evaluators._runtime.decoding import decode
+from evaluators._model import adapter, canary, device, loading
+from evaluators._model.decoding import decode
 from governance.context import Progress, RunContext
 from governance.errors import PluginError, SubjectError
 from governance.subject import Composition, canonical_digest

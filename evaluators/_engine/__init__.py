@@ -1,0 +1,1 @@
+"""How requests become forward passes: encoding, shared prefixes, batches, answers."""

@@ -1,0 +1,1 @@
+"""Statistics of base against adapter: retained, degraded, or open."""
