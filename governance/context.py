@@ -72,6 +72,10 @@ class EvaluationSettings(Noun):
     task_data: dict[str, Path] = Field(default_factory=dict, description="fetched data set folder by Hub data set name")
     limit: int | None = Field(default=None, ge=1, description="items per task")
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    stop_early: bool = Field(default=True, description="stop asking a family once its verdict is beyond doubt")
+    shard: tuple[int, int] | None = Field(
+        default=None, description="answer only units of this index out of so many; keep rows, say nothing"
+    )
     probe: Literal["fast", "off"] = Field(default="fast", description="effort of the backdoor probe")
 
 
