@@ -16,17 +16,13 @@ from pydantic_core import ErrorDetails
 
 from policies._cel.environment import COMPONENT_TYPES
 from policies._cel.expressions import CelEngine, CompileFault, NotCompiledError, Program, RuleEngine
-from policies._cel.knockout import can_fail, true_of_nothing
+from policies._cel.knockout import can_fail, cannot_fail, true_of_nothing
 from policies._cel.reads import Read
 from policies._source import Fault, Path, Source, Value, meant, nearest
 from policies.document import CLOSED, ModelPolicy, PolicyRule, Vocabulary
 from policies.engine import REQUIRED, CompiledRule
 
 D = TypeVar("D", bound=BaseModel)
-_NOT_YET = {
-    ("metadata", "extends"): "extends is not supported in this version: write the rules out",
-    ("spec", "maxEvidenceAge"): "maxEvidenceAge is not supported in this version: facts are always of the same run",
-}
 
 
 def validated(source: Source, raw: Value, kind: type[D]) -> D:
@@ -40,9 +36,6 @@ def validated(source: Source, raw: Value, kind: type[D]) -> D:
     Raises:
         PolicyError: With every fault.
     """
-    early = [Fault("P004", text, source.place(path, key=True)) for path, text in _NOT_YET.items() if path in source.values]
-    if early:
-        raise source.error(early)
     if not isinstance(raw, dict):
         raise source.error([Fault("P003", f"a {kind.__name__} document is needed here", source.place(()))])
     try:
@@ -278,6 +271,11 @@ def _without_evidence(
             blind = True
             read = ", ".join(str(r) for r in sorted(program.reach.evidence))
             yield Fault("P203", f"{name} is true without {read} (|| hides the gap); put the exception into when", place)
+        elif cannot_fail(program, engine, params, vocabulary):
+            (read,) = program.reach.evidence
+            share = vocabulary.unit(read.key.split("/", 1)[0]) == "1"
+            hint = "; it is a share between -1 and 1: write 0.05 for five percent" if share else ""
+            yield Fault("P206", f"{name} cannot fail: no value of {read} makes it false{hint}", place)
     binding = [r for r in rules if r.rule.effect != "note"]
     place = source.place(("spec", "rules"), key=True)
     if not binding:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -32,6 +32,7 @@ Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-
 Kebab = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=80)]
 Semver = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+Age = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[dh]$")]
 
 #: Names expressions already have; a variable may not shadow one.
 RESERVED = ("subject", "findings", "measurements", "components", "checks", "intent", "params", "now")
@@ -57,7 +58,12 @@ class Metadata(Part):
     version: Semver
     owner: Line = Field(description="address of who answers for it")
     description: str = ""
-    extends: tuple[str, ...] = Field(default=(), strict=False, description="reserved: refused in this version")
+    extends: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=10,
+        description="shipped policies, or files beside this one; their rules hold here too",
+    )
 
 
 class Param(Part):
@@ -83,6 +89,33 @@ class Param(Part):
         if not fits:
             raise ValueError(f"the value is no {self.type}")
         return self
+
+
+class Loosened(Part):
+    """What an inherited policy says and this one does not, with the person who answers for it.
+
+    ``rule``: the inherited rule is left out, or replaced by the one of that name here. ``param``, ``margin``, ``setting``: the
+    value here may be weaker than the inherited one.
+    """
+
+    rule: str | None = None
+    param: str | None = None
+    margin: str | None = None
+    setting: Literal["onUnknown", "maxEvidenceAge", "maxWaiverDays"] | None = None
+    reason: Line
+    owner: Line
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if len(self.named) != 1:
+            raise ValueError("name one of rule, param, margin and setting")
+        return self
+
+    @property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """What is loosened: kind and name."""
+        every = (("rule", self.rule), ("param", self.param), ("margin", self.margin), ("setting", self.setting))
+        return tuple((kind, name) for kind, name in every if name is not None)
 
 
 class Variable(Part):
@@ -177,11 +210,21 @@ class PolicySpec(Part):
     requires: tuple[str, ...] = Field(default=(), strict=False, description="plug-ins that must complete, whatever the rules read")
     params: dict[Name, Param] = Field(default_factory=dict)
     variables: tuple[Variable, ...] = Field(default=(), strict=False, max_length=50)
+    effects: dict[Id, Effect] = Field(default_factory=dict, description="inherited rules that ask for more here")
+    loosens: tuple[Loosened, ...] = Field(default=(), strict=False, max_length=50)
+    max_evidence_age: Age = Field(default="90d", description="a recorded verdict older than this is not reused: 90d, 12h")
+    max_waiver_days: int = Field(default=180, ge=1, le=180, description="longest life of a waiver")
     margins: Annotated[dict[str, float], AfterValidator(_finite)] = Field(
         default_factory=dict, description="non-inferiority margins the evaluators test at, by family"
     )
-    rules: tuple[PolicyRule, ...] = Field(strict=False, min_length=1, max_length=500)
+    rules: tuple[PolicyRule, ...] = Field(default=(), strict=False, max_length=500)
     waivers: tuple[Waiver, ...] = Field(default=(), strict=False)
+
+    @property
+    def evidence_age(self) -> timedelta:
+        """``max_evidence_age`` as a duration."""
+        count = int(self.max_evidence_age[:-1])
+        return timedelta(days=count) if self.max_evidence_age.endswith("d") else timedelta(hours=count)
 
 
 class ModelPolicy(Part):
@@ -257,6 +300,7 @@ class Words:
     step: Literal["inspect", "evaluate"]
     rules: frozenset[str] = frozenset()
     metrics: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -288,6 +332,11 @@ class Vocabulary:
         """Return the plug-ins that may report a metric, by id."""
         return tuple(sorted(p for p, words in self.plugins.items() if metric in words.metrics))
 
+    def unit(self, metric: str) -> str:
+        """Return the unit of a metric; nothing if plug-ins differ or none says it."""
+        units = {words.units[metric] for words in self.plugins.values() if metric in words.units}
+        return units.pop() if len(units) == 1 else ""
+
     @property
     def metrics(self) -> tuple[str, ...]:
         """Every metric, in order."""
@@ -300,6 +349,7 @@ def _words(step: Literal["inspect", "evaluate"], declares: Iterable[Rule | Metri
         step=step,
         rules=frozenset(d.id for d in said if isinstance(d, Rule)),
         metrics={d.id: d.direction for d in said if isinstance(d, Metric)},
+        units={d.id: d.unit for d in said if isinstance(d, Metric)},
     )
 
 

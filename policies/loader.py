@@ -5,11 +5,14 @@ Read by ``api``. Every fault is shown with its file, line and column and the lin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from governance.dossier import Dossier
 from governance.errors import PolicyError
@@ -19,12 +22,15 @@ from governance.verdict import Decision, RuleResult, RuleStatus, Verdict
 from policies._cel.environment import gather
 from policies._cel.expressions import RuleEngine
 from policies._checks import compiled, validated
-from policies._source import MAX_BYTES, Source, meant
+from policies._source import MAX_BYTES, Fault, Source, meant
 from policies.document import ModelPolicy, PolicyRule, PolicyTest, Vocabulary
 from policies.engine import CompiledRule, Evidence, conclude, gathered, input_digest, judge, required
+from policies.inheritance import resolved
 from policies.waivers import holding
 
 GATES = Path(__file__).resolve().parent / "gates"
+#: Longest chain of policies that extend one another.
+_MOST_ANCESTORS = 5
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,16 @@ class LoadedPolicy:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the document as canonical JSON, without what is left at its default."""
-        return canonical_digest(self.document.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+        return canonical_digest(self._plain)
+
+    @property
+    def recorded(self) -> str:
+        """The resolved document as JSON, for ``load_recorded``; what ``digest`` is made of."""
+        return json.dumps(self._plain, ensure_ascii=False, sort_keys=True)
+
+    @property
+    def _plain(self) -> dict[str, JsonValue]:
+        return self.document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
     @property
     def margins(self) -> Mapping[str, float]:
@@ -119,7 +134,9 @@ class LoadedPolicy:
 
     def _results(self, rules: Sequence[CompiledRule], evidence: Evidence, on: datetime) -> tuple[list[RuleResult], tuple[str, ...]]:
         by_id = {r.id: r for r in self.rules}
-        held, notes = holding(self.document.spec.waivers, by_id, evidence.dossier.composition, on.date())
+        held, notes = holding(
+            self.document.spec.waivers, by_id, evidence.dossier.composition, on.date(), self.document.spec.max_waiver_days
+        )
         return [judge(c, evidence, self._on_unknown, held.get(c.rule.id)) for c in rules], notes
 
 
@@ -140,9 +157,54 @@ def load(reference: str | Path, vocabulary: Vocabulary) -> LoadedPolicy:
         PrerequisiteError: The rule engine is not installed.
     """
     source = _open(reference)
-    document = validated(source, source.read(), ModelPolicy)
+    document = _resolved(source, reference, ())
     engine, rules = compiled(source, document, vocabulary)
     return LoadedPolicy(document=document, compiled=rules, engine=engine, vocabulary=vocabulary)
+
+
+def load_recorded(document: str, vocabulary: Vocabulary) -> LoadedPolicy:
+    """Check and compile a policy as the ledger keeps it: resolved, as JSON.
+
+    Args:
+        document: From ``LoadedPolicy.recorded``.
+        vocabulary: What plug-ins may say today.
+
+    Raises:
+        PolicyError: It is from another version of the curator and speaks of what there is no longer.
+    """
+    source = Source(name="recorded policy", text=document)
+    found = validated(source, source.read(), ModelPolicy)
+    engine, rules = compiled(source, found, vocabulary)
+    return LoadedPolicy(document=found, compiled=rules, engine=engine, vocabulary=vocabulary)
+
+
+def _resolved(source: Source, reference: str | Path, above: tuple[str, ...]) -> ModelPolicy:
+    """Return a document with everything it extends written out."""
+    document = validated(source, source.read(), ModelPolicy)
+    if not document.metadata.extends:
+        if not document.spec.rules:
+            raise source.error([Fault("P003", "rules: at least one is needed", source.place(("spec",), key=True))])
+        for name in ("effects", "loosens"):
+            if getattr(document.spec, name):
+                text = f"{name} speaks of inherited rules, and nothing is inherited: name a policy under metadata.extends"
+                raise source.error([Fault("P302", text, source.place(("spec", name), key=True))])
+        return document
+    here, parents = (*above, str(reference)), []
+    for index, name in enumerate(document.metadata.extends):
+        place = source.place(("metadata", "extends", index))
+        wanted: str | Path = name
+        if name not in shipped():
+            folder = GATES if str(reference) in shipped() else Path(reference).parent
+            wanted = folder / name
+        if str(wanted) in here or len(here) > _MOST_ANCESTORS:
+            raise source.error([Fault("P304", f"extends goes round in a circle or too deep: {' → '.join((*here, name))}", place)])
+        try:
+            parents.append((name, _resolved(_open(wanted), wanted, here)))
+        except PolicyError as error:
+            raise source.error(
+                [Fault("P304", f"extends: {name} cannot be used\n{error.message}", place)], hint=error.hint
+            ) from error
+    return resolved(source, document, parents)
 
 
 def load_test(path: Path) -> PolicyTest:

@@ -11,8 +11,6 @@ from datetime import date, timedelta
 from governance.subject import Composition
 from policies.document import PolicyRule, Waiver
 
-#: Longest life of a waiver.
-MAX_LIFE = timedelta(days=180)
 #: How long before its end a waiver is announced.
 ANNOUNCED = timedelta(days=30)
 
@@ -27,13 +25,14 @@ def covers(waiver: Waiver, composition: Composition) -> bool:
     return pinned.commit is None or pinned.commit == adapter.commit
 
 
-def fault(waiver: Waiver, rules: Mapping[str, PolicyRule], day: date) -> str | None:
+def fault(waiver: Waiver, rules: Mapping[str, PolicyRule], day: date, most_days: int) -> str | None:
     """Return why a waiver does not hold on a day, or None if it does.
 
     Args:
         waiver: One that covers the composition.
         rules: Of the policy, by id.
         day: The day of judgement.
+        most_days: Longest life the policy allows.
     """
     rule = rules.get(waiver.rule)
     if rule is None:
@@ -48,13 +47,13 @@ def fault(waiver: Waiver, rules: Mapping[str, PolicyRule], day: date) -> str | N
         return f"it begins on {waiver.created}"
     if waiver.expires < day:
         return f"it expired on {waiver.expires}"
-    if waiver.expires - waiver.created > MAX_LIFE:
-        return f"it lives {(waiver.expires - waiver.created).days} days; at most {MAX_LIFE.days} are allowed"
+    if waiver.expires - waiver.created > timedelta(days=most_days):
+        return f"it lives {(waiver.expires - waiver.created).days} days; at most {most_days} are allowed"
     return None
 
 
 def holding(
-    waivers: Iterable[Waiver], rules: Mapping[str, PolicyRule], composition: Composition, day: date
+    waivers: Iterable[Waiver], rules: Mapping[str, PolicyRule], composition: Composition, day: date, most_days: int
 ) -> tuple[dict[str, Waiver], tuple[str, ...]]:
     """Return the waivers that hold, by rule, and notes on the ones that do not or soon will not.
 
@@ -63,13 +62,14 @@ def holding(
         rules: Of the policy, by id.
         composition: What is judged.
         day: The day of judgement.
+        most_days: Longest life the policy allows.
     """
     held: dict[str, Waiver] = {}
     notes: list[str] = []
     for waiver in waivers:
         if not covers(waiver, composition):
             continue
-        wrong = fault(waiver, rules, day)
+        wrong = fault(waiver, rules, day, most_days)
         if wrong is not None:
             notes.append(f"waiver {waiver.id} for {waiver.rule} is ignored: {wrong}")
             continue

@@ -22,6 +22,9 @@ _MOST = 12
 #: Combinations tried before a rule counts as one that cannot fail.
 _TRIES = 1_000
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+_ANY = (-1e9, 1e9)
+#: What values of a unit can be: a share or a difference of shares, a percentage.
+_RANGES = {"1": (-1.0, 1.0), "percent": (-100.0, 100.0)}
 
 
 def nothing(params: dict[str, Param]) -> Facts:
@@ -50,10 +53,31 @@ def can_fail(program: Program, engine: RuleEngine, params: dict[str, Param], voc
     return any(program.evaluate(engine.bind(facts)) is False for facts in _extremes(program, nothing(params), vocabulary))
 
 
+def cannot_fail(program: Program, engine: RuleEngine, params: dict[str, Param], vocabulary: Vocabulary) -> bool:
+    """Return whether an expression is surely true whatever its evidence says.
+
+    Only an expression that reads one number and nothing else is answered with yes: every end of the range of its unit, and both
+    sides of each constant written in it, were tried. Anything less plain is left to its author.
+    """
+    reads = program.reach.reads
+    if len(reads) != 1 or next(iter(reads)).variable != "measurements":
+        return False
+    answers = [program.evaluate(engine.bind(facts)) for facts in _extremes(program, nothing(params), vocabulary)]
+    return len(answers) < _TRIES and all(a is True for a in answers)
+
+
+def _range(keys: set[tuple[str, str]], vocabulary: Vocabulary) -> tuple[float, float]:
+    """Return the least and the largest value of what is measured."""
+    units = {vocabulary.unit(key.split("/", 1)[0]) for variable, key in keys if variable == "measurements"}
+    return _RANGES.get(units.pop(), _ANY) if len(units) == 1 else _ANY
+
+
 def _extremes(program: Program, empty: Facts, vocabulary: Vocabulary) -> Iterator[Facts]:
     keys = {(r.variable, r.key) for r in program.reach.evidence}
     written = sorted(program.reach.constants, key=str)[:_MOST]
-    numbers = (0.0, 1e9, -1e9, *(c for c in written if isinstance(c, float)))
+    low, high = _range(keys, vocabulary)
+    beside = (c + step for c in written if isinstance(c, float) for step in (0.0, 1e-6, -1e-6))
+    numbers = (0.0, high, low, *(c for c in beside if low <= c <= high))
     counts = (10**9, 0, *(int(c) for c in written if isinstance(c, float) and math.isfinite(c)))
     texts = ("x", *(c for c in written if isinstance(c, str)))
     verdicts = CLOSED["measurements", "verdict"]

@@ -1,0 +1,1 @@
+"""What pipelines read: each rule of a policy as one result, once for every format."""

@@ -1,0 +1,61 @@
+"""GitLab's Code Quality report: the rules that failed or could not be decided, as issues on a merge request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from pydantic import JsonValue
+
+from governance.evidence import Severity
+from governance.verdict import RuleStatus, Scorecard
+from reports._ci.results import Entry, Result, results
+
+#: The five words of the format.
+_SEVERITIES = {
+    Severity.CRITICAL: "blocker",
+    Severity.HIGH: "critical",
+    Severity.MEDIUM: "major",
+    Severity.LOW: "minor",
+    Severity.INFO: "info",
+}
+
+
+class GitLab:
+    """Rules as code quality issues; the fingerprint lets GitLab tell new ones from known ones."""
+
+    id = "gitlab"
+    version = "1"
+    media_type = "application/json"
+    suffix = ".gitlab.json"
+
+    def render(self, card: Scorecard) -> bytes:
+        """Return a JSON array of issues."""
+        return issues([Entry(card)])
+
+
+def issues(entries: Sequence[Entry]) -> bytes:
+    """Return several verdicts as one list of issues.
+
+    Args:
+        entries: Scorecards with their places.
+
+    Source:
+        GitLab documentation, "Code Quality report format": description, check_name, fingerprint, severity, location.
+    """
+    found = [_issue(r) for r in results(entries) if r.rule.status in (RuleStatus.FAIL, RuleStatus.UNKNOWN)]
+    return json.dumps(found, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _issue(result: Result) -> JsonValue:
+    path = result.at.path if result.at else result.places[0].path if result.places else "adapter_config.json"
+    return {
+        "description": f"{result.model}: {result.text}",
+        "check_name": f"{result.policy}/{result.rule.rule}",
+        "fingerprint": result.fingerprint,
+        "severity": _SEVERITIES[result.rule.severity],
+        "location": {"path": path.lstrip("/"), "lines": {"begin": result.at.line if result.at else 1}},
+    }
+
+
+PLUGIN = GitLab()
