@@ -20,7 +20,7 @@ from api.settings import Settings
 from evaluators._items.catalog import hub_datasets
 from governance.context import EvaluationSettings, Progress, RunContext, new_run_id, utc_now
 from governance.contracts import Evaluator, ReportFormat, Scanner, Voice
-from governance.errors import SubjectError
+from governance.errors import PolicyError, SubjectError
 from governance.hub import Acquirer
 from governance.ledger import Ledger
 from governance.licensing import Intent
@@ -31,9 +31,12 @@ from governance.subject import CompositionRef
 from governance.verdict import Scorecard
 from policies.document import Vocabulary
 from policies.licenses import license_table
-from policies.loader import LoadedPolicy, load
+from policies.loader import LoadedPolicy, load, load_recorded
 
 Stage = Literal["inspect", "all"]
+
+#: Kind of the event that keeps a policy.
+_POLICY = "policy.kept"
 
 
 class Curator:
@@ -101,6 +104,7 @@ class Curator:
             CuratorError: There is no verdict; the message and hint say why.
         """
         judge = self.policy(policy or self.settings.policy)
+        self._remember(judge)
         ctx = RunContext(
             run_id=run_id or new_run_id(),
             on=utc_now(),
@@ -133,6 +137,28 @@ class Curator:
             )
         log.info("audit.recorded", decision=card.verdict.decision.value, seconds=card.seconds)
         return card
+
+    def recorded_policy(self, digest: str) -> LoadedPolicy:
+        """Return the policy a verdict cites, as the ledger keeps it.
+
+        Args:
+            digest: SHA-256 of the resolved document.
+
+        Raises:
+            PolicyError: It is not in this ledger, or speaks of what this version of the curator no longer knows.
+        """
+        kept = next((e for e in self.ledger.events(entity=digest, limit=1) if e.kind == _POLICY), None)
+        if kept is None:
+            raise PolicyError(
+                f"the policy sha256:{digest[:12]}… is not in this ledger",
+                hint="name the file with --policy; its digest must be equal",
+            )
+        return load_recorded(str(kept.payload["document"]), vocabulary(self._known, self.evaluators))
+
+    def _remember(self, policy: LoadedPolicy) -> None:
+        """Keep the resolved policy, once, so that its verdicts can be replayed when the file is gone."""
+        if not self.ledger.events(entity=policy.digest, limit=1):
+            self.ledger.note(_POLICY, policy.digest, {"name": policy.id, "version": policy.version, "document": policy.recorded})
 
     def render(self, card: Scorecard, format_id: str) -> bytes:
         """Return a recorded scorecard as a document.

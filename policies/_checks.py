@@ -272,10 +272,10 @@ def _without_evidence(
             read = ", ".join(str(r) for r in sorted(program.reach.evidence))
             yield Fault("P203", f"{name} is true without {read} (|| hides the gap); put the exception into when", place)
         elif cannot_fail(program, engine, params, vocabulary):
-            (read,) = program.reach.evidence
-            share = vocabulary.unit(read.key.split("/", 1)[0]) == "1"
+            (number,) = program.reach.evidence
+            share = vocabulary.unit(number.key.split("/", 1)[0]) == "1"
             hint = "; it is a share between -1 and 1: write 0.05 for five percent" if share else ""
-            yield Fault("P206", f"{name} cannot fail: no value of {read} makes it false{hint}", place)
+            yield Fault("P206", f"{name} cannot fail: no value of {number} makes it false{hint}", place)
     binding = [r for r in rules if r.rule.effect != "note"]
     place = source.place(("spec", "rules"), key=True)
     if not binding:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from governance.dossier import Dossier
 from governance.evidence import Outcome, Severity
@@ -43,7 +44,7 @@ class CompiledRule:
     when: Program | None
     message: Program | None
 
-    @property
+    @cached_property
     def reads(self) -> frozenset[Read]:
         """Everything that ``expression`` and ``when`` read, without the fields that ``has()`` guards."""
         programs = (self.expression, self.when) if self.when else (self.expression,)
@@ -369,12 +370,13 @@ def gathered(counted: Facts, recorded: Facts, dossier: Dossier, vocabulary: Voca
         vocabulary: Which plug-in says what.
         engine: Evaluates expressions.
     """
+    bound = engine.bind(counted)
     return Evidence(
         counted=counted,
         recorded=recorded,
         dossier=dossier,
         vocabulary=vocabulary,
         engine=engine,
-        counted_data=engine.bind(counted),
-        recorded_data=engine.bind(recorded),
+        counted_data=bound,
+        recorded_data=bound if recorded is counted else engine.bind(recorded),
     )

@@ -206,7 +206,7 @@ def _settings(merge: _Merge) -> dict[str, object]:
     found: dict[str, object] = {}
     spec = merge.child.spec
     for name, attribute in _SETTINGS.items():
-        strictest = min((p.spec for _, p in merge.parents), key=lambda s, a=attribute: _laxness(s, a))
+        strictest = sorted((_laxness(p.spec, attribute), number, p.spec) for number, (_, p) in enumerate(merge.parents))[0][2]
         if attribute not in spec.model_fields_set:
             found[attribute] = getattr(strictest, attribute)
         elif _laxness(spec, attribute) > _laxness(strictest, attribute):

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property
+from datetime import date, datetime
+from functools import cached_property, partial
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -26,7 +26,7 @@ from policies._source import MAX_BYTES, Fault, Source, meant
 from policies.document import ModelPolicy, PolicyRule, PolicyTest, Vocabulary
 from policies.engine import CompiledRule, Evidence, conclude, gathered, input_digest, judge, required
 from policies.inheritance import resolved
-from policies.waivers import holding
+from policies.waivers import holding, standing
 
 GATES = Path(__file__).resolve().parent / "gates"
 #: Longest chain of policies that extend one another.
@@ -118,18 +118,18 @@ class LoadedPolicy:
 
     def _evidence(self, dossier: Dossier, on: datetime, intent: Intent) -> Evidence:
         spec = self.document.spec
-        counted, recorded = (
-            gather(
-                dossier,
-                on=on,
-                intent=intent,
-                params=spec.params,
-                margins=spec.margins,
-                vocabulary=self.vocabulary,
-                partial=partial,
-            )
-            for partial in (False, True)
+        facts = partial(
+            gather,
+            dossier,
+            on=on,
+            intent=intent,
+            params=spec.params,
+            margins=spec.margins,
+            vocabulary=self.vocabulary,
         )
+        counted = facts()
+        whole = all(c.outcome.checked for c in dossier.checks)
+        recorded = counted if whole else facts(partial=True)
         return gathered(counted, recorded, dossier, self.vocabulary, self.engine)
 
     def _results(self, rules: Sequence[CompiledRule], evidence: Evidence, on: datetime) -> tuple[list[RuleResult], tuple[str, ...]]:
@@ -160,6 +160,25 @@ def load(reference: str | Path, vocabulary: Vocabulary) -> LoadedPolicy:
     document = _resolved(source, reference, ())
     engine, rules = compiled(source, document, vocabulary)
     return LoadedPolicy(document=document, compiled=rules, engine=engine, vocabulary=vocabulary)
+
+
+def assert_waivers_stand(reference: str | Path, policy: LoadedPolicy, day: date) -> None:
+    """Refuse a policy file that carries waivers without effect; judging goes on without them, and says so.
+
+    Args:
+        reference: The file the policy was loaded from.
+        policy: From ``load``.
+        day: The day of the check.
+
+    Raises:
+        PolicyError: Shows each of them at its place.
+    """
+    source = _open(reference)
+    document = validated(source, source.read(), ModelPolicy)
+    rules = {r.id: r for r in policy.rules}
+    wrong = standing(document.spec.waivers, rules, day, policy.document.spec.max_waiver_days)
+    if wrong:
+        raise source.error([Fault("P401", text, source.place(("spec", "waivers", index))) for index, text in wrong])
 
 
 def load_recorded(document: str, vocabulary: Vocabulary) -> LoadedPolicy:

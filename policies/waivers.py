@@ -52,6 +52,19 @@ def fault(waiver: Waiver, rules: Mapping[str, PolicyRule], day: date, most_days:
     return None
 
 
+def standing(waivers: Iterable[Waiver], rules: Mapping[str, PolicyRule], day: date, most_days: int) -> list[tuple[int, str]]:
+    """Return the waivers that do nothing on a day, by their place in the list, each with the reason and what to do.
+
+    Args:
+        waivers: Of one document.
+        rules: Of the policy, by id.
+        day: The day.
+        most_days: Longest life the policy allows.
+    """
+    wrong = ((index, w, fault(w, rules, day, most_days)) for index, w in enumerate(waivers))
+    return [(i, f"waiver {w.id} does nothing: {why}; renew it with a new approval, or remove it") for i, w, why in wrong if why]
+
+
 def holding(
     waivers: Iterable[Waiver], rules: Mapping[str, PolicyRule], composition: Composition, day: date, most_days: int
 ) -> tuple[dict[str, Waiver], tuple[str, ...]]:

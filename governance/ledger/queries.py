@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +24,8 @@ from governance.subject import Noun
 from governance.verdict import Decision, Scorecard
 
 _BATCH = 5_000
+#: Scorecards read at once; each is some tens of kilobytes.
+_DOCUMENTS = 200
 _HOLDER = re.compile(r"\(PID (\d+)\)")
 
 
@@ -156,6 +158,27 @@ class Queries:
             query = query.where(t.run_seq < before)
         return tuple(ScorecardRow.model_validate(dict(r)) for r in self._read(query.order_by(t.run_seq.desc()).limit(limit)))
 
+    def every_scorecard(self, *, limit: int | None = None) -> Iterator[Scorecard]:
+        """Yield recorded scorecards, newest first, a batch at a time; each is checked against its digest.
+
+        Args:
+            limit: Most scorecards.
+
+        Raises:
+            LedgerError: A document was changed.
+        """
+        t, before, left = SCORECARDS.c, None, limit
+        while left is None or left > 0:
+            query = select(t.run_seq, t.run_id, t.document, t.sha256).order_by(t.run_seq.desc())
+            if before is not None:
+                query = query.where(t.run_seq < before)
+            rows = self._read(query.limit(_DOCUMENTS if left is None else min(_DOCUMENTS, left)))
+            if not rows:
+                return
+            for row in rows:
+                yield Scorecard.model_validate_json(_whole(row))
+            before, left = rows[-1]["run_seq"], None if left is None else left - len(rows)
+
     def events(self, *, entity: str | None = None, after: int = 0, limit: int | None = None) -> tuple[Event, ...]:
         """Return events in order.
 
@@ -246,9 +269,7 @@ class Queries:
         rows = self._read(select(t.run_id, t.document, t.sha256).where(clause).order_by(t.run_seq.desc()).limit(1))
         if not rows:
             return None
-        document = str(rows[0]["document"])
-        if sha256(document) != rows[0]["sha256"]:
-            raise _tampered(f"the scorecard of run {rows[0]['run_id']} was changed")
+        document = _whole(rows[0])
         return document, sha256(document)
 
     def _read(self, query: Select[tuple[object, ...]] | Select[tuple[()]]) -> Sequence[Mapping[str, object]]:
@@ -294,6 +315,14 @@ def explained(error: Exception, path: Path | None) -> LedgerError:
 
 def _tampered(what: str) -> LedgerError:
     return LedgerError(what, hint="keep this file as evidence and put back a copy of the ledger")
+
+
+def _whole(row: Mapping[str, object]) -> str:
+    """Return a recorded document that is what it was."""
+    document = str(row["document"])
+    if sha256(document) != row["sha256"]:
+        raise _tampered(f"the scorecard of run {row['run_id']} was changed")
+    return document
 
 
 def _with_payload(row: Mapping[str, object]) -> dict[str, object]:
