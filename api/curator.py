@@ -105,21 +105,7 @@ class Curator:
         """
         judge = self.policy(policy or self.settings.policy)
         self._remember(judge)
-        ctx = RunContext(
-            run_id=run_id or new_run_id(),
-            on=utc_now(),
-            store=self.store,
-            seed=self.settings.seed,
-            limits=self.settings.limits,
-            evaluation=evaluation or EvaluationSettings(),
-            license_terms=license_table(),
-            intent=intent or Intent(),
-            margins=judge.margins,
-            trusted_publishers=self.settings.publishers(),
-            emit=emit,
-            keep=self.store.keep,
-            checkpoint=checkpoint,
-        )
+        ctx = self._context(judge, intent or Intent(), evaluation or EvaluationSettings(), run_id, emit, checkpoint)
         log = self._log.bind(run_id=ctx.run_id, adapter=str(ref.adapter))
         log.info("audit.started", policy=judge.id)
         unsafe = self.settings.isolation == "unsafe-none"
@@ -138,6 +124,48 @@ class Curator:
         log.info("audit.recorded", decision=card.verdict.decision.value, seconds=card.seconds)
         return card
 
+    def verdict(
+        self,
+        ref: CompositionRef,
+        *,
+        policy: str | None,
+        intent: Intent,
+        evaluation: EvaluationSettings,
+        reuse: bool,
+        emit: Callable[[Progress], None],
+        checkpoint: Callable[[], None],
+    ) -> tuple[Scorecard, bool]:
+        """Return a verdict on a composition: the one on record if it still holds, else one of a new audit.
+
+        A recorded verdict holds for the same composition, policy, intent and evaluation, while it is younger than the policy's
+        ``maxEvidenceAge``.
+
+        Args:
+            ref: What to judge.
+            policy: Its judge; None: the installation's.
+            intent: What the asker wants to do with it.
+            evaluation: What is measured.
+            reuse: Whether the record is asked at all.
+            emit: Takes progress.
+            checkpoint: Called often; raises ``Cancelled``.
+
+        Returns:
+            The scorecard, and whether it was on record.
+
+        Raises:
+            CuratorError: There is no verdict.
+        """
+        judge = self.policy(policy or self.settings.policy)
+        if reuse:
+            ctx = self._context(judge, intent, evaluation, None, emit, checkpoint)
+            unsafe = self.settings.isolation == "unsafe-none"
+            with LocalExecutor(self.settings.folder / "logs", unsafe=unsafe) as executor:
+                composition = self._source(executor, base_weights=True).acquire(ref, ctx)
+            found = self.ledger.latest_on(composition.digest, policy_digest=judge.digest)
+            if found is not None and _holds(found, judge, ctx):
+                return found, True
+        return self.audit(ref, policy=policy, intent=intent, evaluation=evaluation, emit=emit, checkpoint=checkpoint), False
+
     def recorded_policy(self, digest: str) -> LoadedPolicy:
         """Return the policy a verdict cites, as the ledger keeps it.
 
@@ -154,6 +182,31 @@ class Curator:
                 hint="name the file with --policy; its digest must be equal",
             )
         return load_recorded(str(kept.payload["document"]), vocabulary(self._known, self.evaluators))
+
+    def _context(
+        self,
+        judge: LoadedPolicy,
+        intent: Intent,
+        evaluation: EvaluationSettings,
+        run_id: str | None,
+        emit: Callable[[Progress], None],
+        checkpoint: Callable[[], None],
+    ) -> RunContext:
+        return RunContext(
+            run_id=run_id or new_run_id(),
+            on=utc_now(),
+            store=self.store,
+            seed=self.settings.seed,
+            limits=self.settings.limits,
+            evaluation=evaluation,
+            license_terms=license_table(),
+            intent=intent,
+            margins=judge.margins,
+            trusted_publishers=self.settings.publishers(),
+            emit=emit,
+            keep=self.store.keep,
+            checkpoint=checkpoint,
+        )
 
     def _remember(self, policy: LoadedPolicy) -> None:
         """Keep the resolved policy, once, so that its verdicts can be replayed when the file is gone."""
@@ -182,6 +235,12 @@ class Curator:
         for name in sorted({dataset for dataset, _ in hub_datasets(ctx.evaluation.tasks).values()}):
             folders[name] = source.fetch_dataset(name, None, ctx)
         return replace(ctx, evaluation=ctx.evaluation.model_copy(update={"task_data": folders}))
+
+
+def _holds(card: Scorecard, judge: LoadedPolicy, ctx: RunContext) -> bool:
+    """Return whether a recorded verdict still answers what is asked now."""
+    asked = {"intent": ctx.intent.model_dump_json(exclude_none=True), "evaluation": ctx.evaluation.model_dump_json()}
+    return ctx.on - card.created <= judge.document.spec.evidence_age and all(card.settings.get(k) == v for k, v in asked.items())
 
 
 def _silent(plugin: Scanner, voices: Collection[str]) -> bool:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from governance.evidence import Severity
+from governance.subject import canonical_digest
 from governance.verdict import RuleStatus, Scorecard
-from reports._ci.results import Entry, Result, results
+from reports._ci.results import Entry, Failure, Result, results
+from reports._render.words import visible
 
 #: The five words of the format.
 _SEVERITIES = {
@@ -34,16 +36,18 @@ class GitLab:
         return issues([Entry(card)])
 
 
-def issues(entries: Sequence[Entry]) -> bytes:
+def issues(entries: Sequence[Entry], failures: Sequence[Failure] = ()) -> bytes:
     """Return several verdicts as one list of issues.
 
     Args:
         entries: Scorecards with their places.
+        failures: Models without a verdict.
 
     Source:
         GitLab documentation, "Code Quality report format": description, check_name, fingerprint, severity, location.
     """
     found = [_issue(r) for r in results(entries) if r.rule.status in (RuleStatus.FAIL, RuleStatus.UNKNOWN)]
+    found += [_unjudged(f) for f in failures]
     return json.dumps(found, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
@@ -55,6 +59,19 @@ def _issue(result: Result) -> JsonValue:
         "fingerprint": result.fingerprint,
         "severity": _SEVERITIES[result.rule.severity],
         "location": {"path": path.lstrip("/"), "lines": {"begin": result.at.line if result.at else 1}},
+    }
+
+
+def _unjudged(failure: Failure) -> JsonValue:
+    return {
+        "description": f"{visible(failure.model)}: {visible(failure.text)}",
+        "check_name": "no-verdict",
+        "fingerprint": canonical_digest(["no-verdict", failure.model]),
+        "severity": "blocker",
+        "location": {
+            "path": failure.at.path.lstrip("/") if failure.at else "adapter_config.json",
+            "lines": {"begin": failure.at.line if failure.at else 1},
+        },
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from governance.verdict import RuleStatus, Scorecard
-from reports._ci.results import Entry, Result, results
+from reports._ci.results import Entry, Failure, Result, results
 from reports._render.words import visible
 
 #: What XML 1.0 cannot hold, not even escaped (section 2.2).
@@ -27,11 +27,12 @@ class JUnit:
         return suites([Entry(card)])
 
 
-def suites(entries: Sequence[Entry]) -> bytes:
+def suites(entries: Sequence[Entry], failures: Sequence[Failure] = ()) -> bytes:
     """Return several verdicts as one document.
 
     Args:
         entries: Scorecards; each becomes a suite.
+        failures: Models without a verdict; each becomes a suite with one error.
 
     Returns:
         UTF-8 XML in the form that Jenkins' ``junit-10.xsd`` describes.
@@ -39,6 +40,10 @@ def suites(entries: Sequence[Entry]) -> bytes:
     root = Element("testsuites", name="model curator")
     for entry in entries:
         root.append(_suite(entry))
+    for failure in failures:
+        suite = SubElement(root, "testsuite", name=_text(visible(failure.model)), tests="1", failures="0", errors="1", skipped="0")
+        case = SubElement(suite, "testcase", classname="curator", name="verdict", time="0")
+        SubElement(case, "error", message=_text(visible(failure.text)), type="no verdict")
     indent(root)
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode").encode("utf-8", "replace") + b"\n"
 

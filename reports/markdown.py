@@ -16,7 +16,7 @@ _MARKS = {Decision.APPROVE: "✅", Decision.REVIEW: "⚠️", Decision.REJECT: "
 _MOST = 40
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text that Markdown shows as it is: no markup, link, mention, formula or HTML comes of it."""
     return _SPECIAL.sub(r"\\\1", text)
 
@@ -54,11 +54,11 @@ class Markdown:
 def _head(v: View) -> list[str]:
     base = f"on {_code(v.on_base)}" if v.on_base else "without a base"
     return [
-        f"## {_MARKS[v.decision]} {v.word}: {_plain(v.title)}",
+        f"## {_MARKS[v.decision]} {v.word}: {plain(v.title)}",
         "",
-        f"**{_plain(v.reason)}**",
+        f"**{plain(v.reason)}**",
         "",
-        f"{v.meaning} ({base}, policy {_plain(v.policy)})",
+        f"{v.meaning} ({base}, policy {plain(v.policy)})",
         "",
     ]
 
@@ -66,23 +66,23 @@ def _head(v: View) -> list[str]:
 def _decisive(v: View) -> list[str]:
     out: list[str] = []
     for r in v.decisive:
-        out.append(f"- **{_plain(r.title or r.id)}**: {r.word}, asks for {r.asks}. {_plain(r.reason)}")
+        out.append(f"- **{plain(r.title or r.id)}**: {r.word}, asks for {r.asks}. {plain(r.reason)}")
         if r.remediation:
-            out.append(f"  - What to do: {_plain(r.remediation)}")
+            out.append(f"  - What to do: {plain(r.remediation)}")
     return [*out, ""] if out else []
 
 
 def _gaps(v: View) -> list[str]:
     if not v.gaps:
         return ["### Not checked", "", "Nothing: every check that was asked got to its end.", ""]
-    rows = ([_code(g.check), _plain(g.item), g.word, _plain(g.reason)] for g in v.gaps[:_MOST])
+    rows = ([_code(g.check), plain(g.item), g.word, plain(g.reason)] for g in v.gaps[:_MOST])
     return _table("Not checked", ("check", "what", "state", "reason"), rows, left=len(v.gaps) + v.gaps_left_out - _MOST)
 
 
 def _measured(v: View) -> list[str]:
-    rows = [[_plain(said) for said in _numbers(r)] for g in v.measured for r in g.rows]
+    rows = [[plain(said) for said in _numbers(r)] for g in v.measured for r in g.rows]
     if not rows:
-        return ["### Base against adapter", "", f"Not measured: {_plain(v.evaluation_gap) or 'nothing was asked'}", ""]
+        return ["### Base against adapter", "", f"Not measured: {plain(v.evaluation_gap) or 'nothing was asked'}", ""]
     return _table("Base against adapter", ("measured", "base", "adapter", "value and interval", "margin", "n", "outcome"), rows)
 
 
@@ -94,7 +94,7 @@ def _numbers(r: MeasuredRow) -> tuple[str, ...]:
 
 def _findings(v: View) -> list[str]:
     rows = (
-        [f.severity, _code(f"{f.plugin}/{f.rule}"), _plain(f.message), _code(f.places[0]) if f.places else ""]
+        [f.severity, _code(f"{f.plugin}/{f.rule}"), plain(f.message), _code(f.places[0]) if f.places else ""]
         for f in v.findings[:_MOST]
     )
     left = len(v.findings) + v.findings_left_out - _MOST
@@ -102,23 +102,23 @@ def _findings(v: View) -> list[str]:
 
 
 def _licenses(v: View) -> list[str]:
-    rows = ([x.role, _plain(x.name), _plain(x.declared), _plain(x.detected), _plain(x.concluded)] for x in v.licenses)
+    rows = ([x.role, plain(x.name), plain(x.declared), plain(x.detected), plain(x.concluded)] for x in v.licenses)
     return _table("Licenses", ("part", "name", "declared", "found in texts", "concluded"), rows)
 
 
 def _composition(v: View) -> list[str]:
-    rows = ([p.role, _code(p.name), _code(p.commit), _code(p.digest), _plain(p.detail)] for p in v.parts)
+    rows = ([p.role, _code(p.name), _code(p.commit), _code(p.digest), plain(p.detail)] for p in v.parts)
     return _table("What was audited", ("part", "name", "commit", "sha256", "notes"), rows)
 
 
 def _rules(v: View) -> list[str]:
-    rows = ([_code(r.id), r.effect, r.word, _plain(r.reason)] for r in v.rules)
+    rows = ([_code(r.id), r.effect, r.word, plain(r.reason)] for r in v.rules)
     return _table("Every rule", ("rule", "effect", "state", "reason"), rows)
 
 
 def _foot(v: View) -> list[str]:
-    notes = [f"> {_plain(n)}" for n in v.notes]
-    return [*notes, "", f"Run {_code(v.run_id)}, {v.created}, model curator {_plain(dict(v.made_with)['model curator'])}."]
+    notes = [f"> {plain(n)}" for n in v.notes]
+    return [*notes, "", f"Run {_code(v.run_id)}, {v.created}, model curator {plain(dict(v.made_with)['model curator'])}."]
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 0) -> list[str]:

@@ -11,8 +11,9 @@ from pydantic import JsonValue
 
 from governance import VERSION
 from governance.evidence import Location
+from governance.subject import canonical_digest
 from governance.verdict import RuleResult, RuleStatus, Scorecard
-from reports._ci.results import SCORES, TROUBLE, Entry, Result, results
+from reports._ci.results import SCORES, TROUBLE, Entry, Failure, Place, Result, results
 from reports._render.words import visible
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -35,11 +36,12 @@ class Sarif:
         return log([Entry(card)])
 
 
-def log(entries: Sequence[Entry]) -> bytes:
+def log(entries: Sequence[Entry], failures: Sequence[Failure] = ()) -> bytes:
     """Return several verdicts as one log.
 
     Args:
-        entries: At least one scorecard, each with the line that names its model.
+        entries: Scorecards, each with the line that names its model.
+        failures: Models without a verdict; the run then counts as not successful, and each is an alert of its own.
 
     Returns:
         UTF-8 JSON: one run, rules by id, results in the order of the policy.
@@ -60,12 +62,15 @@ def log(entries: Sequence[Entry]) -> bytes:
                         "name": "model curator",
                         "semanticVersion": VERSION,
                         "informationUri": "https://pypi.org/project/model-curator/",
-                        "rules": [_rule(r) for r in rules.values()],
+                        "rules": [*(_rule(r) for r in rules.values()), *([_NO_VERDICT] if failures else [])],
                     }
                 },
                 "columnKind": "unicodeCodePoints",
-                "results": [_reported(r, numbers[r.rule.rule]) for r in found if r.rule.status in TROUBLE],
-                "invocations": [{"executionSuccessful": True, "endTimeUtc": _utc(max(e.card.created for e in entries))}],
+                "results": [
+                    *(_reported(r, numbers[r.rule.rule]) for r in found if r.rule.status in TROUBLE),
+                    *(_unjudged(f) for f in failures),
+                ],
+                "invocations": [_invocation(entries, failures)],
                 "properties": {
                     "decisions": {e.model: e.card.verdict.decision.value for e in entries},
                     "runs": [e.card.run_id for e in entries],
@@ -74,6 +79,35 @@ def log(entries: Sequence[Entry]) -> bytes:
         ],
     }
     return json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+_UNJUDGED = "no-verdict"
+_NO_VERDICT: JsonValue = {
+    "id": _UNJUDGED,
+    "name": "NoVerdict",
+    "shortDescription": {"text": "Every model has a verdict"},
+    "help": {"text": "A model that could not be audited is never approved; read the message and run the gate again."},
+    "defaultConfiguration": {"level": "error"},
+    "properties": {"security-severity": "8.0", "tags": ["security", "model-governance"]},
+}
+
+
+def _invocation(entries: Sequence[Entry], failures: Sequence[Failure]) -> JsonValue:
+    ended = {"endTimeUtc": _utc(max(e.card.created for e in entries))} if entries else {}
+    told: list[JsonValue] = [{"level": "error", "message": {"text": f"{visible(f.model)}: {visible(f.text)}"}} for f in failures]
+    return {"executionSuccessful": not failures, **ended, **({"toolExecutionNotifications": told} if told else {})}
+
+
+def _unjudged(failure: Failure) -> JsonValue:
+    at = failure.at or Place(_NOWHERE)
+    return {
+        "ruleId": _UNJUDGED,
+        "kind": "fail",
+        "level": "error",
+        "message": {"text": f"{visible(failure.model)}: {visible(failure.text)}"},
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": _uri(at.path)}, "region": {"startLine": at.line}}}],
+        "partialFingerprints": {_FINGERPRINT: canonical_digest([_UNJUDGED, failure.model])},
+    }
 
 
 def _utc(moment: datetime) -> str:

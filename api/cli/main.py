@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 #: Command → module of this package and name of its ``typer.Typer`` there, in the order of ``--help``.
 _COMMANDS = {
     "audit": ("audit", "audit_app"),
+    "gate": ("gate", "gate_app"),
+    "lock": ("gate", "lock_app"),
     "scan": ("scan", "app"),
     "license": ("license", "app"),
     "report": ("audit", "report_app"),

@@ -137,6 +137,16 @@ class Queries:
             clause &= (SCORECARDS.c.commit_id == commit) | (SCORECARDS.c.revision == commit)
         return self._newest(clause)
 
+    def latest_on(self, composition: str, *, policy_digest: str) -> Scorecard | None:
+        """Return the newest scorecard of a composition under a policy, or None.
+
+        Args:
+            composition: Digest of the composition.
+            policy_digest: SHA-256 of the resolved policy.
+        """
+        found = self._newest((SCORECARDS.c.composition == composition) & (SCORECARDS.c.policy_digest == policy_digest))
+        return Scorecard.model_validate_json(found[0]) if found else None
+
     def list_scorecards(
         self, *, name: str | None = None, decision: str | None = None, limit: int = 50, before: int | None = None
     ) -> tuple[ScorecardRow, ...]:

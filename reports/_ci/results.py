@@ -59,6 +59,21 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """A model without a verdict that counts.
+
+    Attributes:
+        model: As it was named.
+        text: Why, and what to do.
+        at: Line that names it.
+    """
+
+    model: str
+    text: str
+    at: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One rule on one composition.
 
@@ -94,8 +109,8 @@ def _result(rule: RuleResult, entry: Entry) -> Result:
     verdict, composition = entry.card.verdict, entry.card.dossier.composition
     said = visible(rule.reason) or visible(rule.title)
     return Result(
-        rule=rule,
-        policy=verdict.policy,
+        rule=rule.model_copy(update={"rule": visible(rule.rule, 120), "title": visible(rule.title)}),
+        policy=visible(verdict.policy, 120),
         model=entry.model,
         text=said,
         places=_places(rule, entry.card.dossier) if rule.status in TROUBLE else (),
