@@ -27,8 +27,8 @@ class Badge:
         """Return the picture as UTF-8 SVG, without script, style or link."""
         verdict = card.verdict
         said = (
-            f"{verdict.decision.value}: {visible(str(card.dossier.composition.adapter), 120)}, policy {verdict.policy} "
-            f"{verdict.policy_version}, {card.created:%Y-%m-%d}, run {card.run_id}"
+            f"{verdict.decision.value}: {visible(str(card.dossier.composition.adapter), 120)}, "
+            f"policy {visible(verdict.policy, 80)} {visible(verdict.policy_version, 20)}, {card.created:%Y-%m-%d}, run {visible(card.run_id, 80)}"
         )
         return drawn(verdict.decision.value, _COLORS[verdict.decision], said).encode() + b"\n"
 

@@ -65,9 +65,9 @@ def _suite(entry: Entry) -> Element:
     verdict = entry.card.verdict
     for name, value in (
         ("decision", verdict.decision.value),
-        ("policy", f"{verdict.policy}@sha256:{verdict.policy_digest}"),
+        ("policy", visible(f"{verdict.policy}@sha256:{verdict.policy_digest}")),
         ("composition", entry.card.dossier.composition.digest),
-        ("run", entry.card.run_id),
+        ("run", visible(entry.card.run_id, 80)),
     ):
         SubElement(properties, "property", name=name, value=_text(value))
     for result in found:

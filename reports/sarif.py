@@ -73,7 +73,7 @@ def log(entries: Sequence[Entry], failures: Sequence[Failure] = ()) -> bytes:
                 "invocations": [_invocation(entries, failures)],
                 "properties": {
                     "decisions": {e.model: e.card.verdict.decision.value for e in entries},
-                    "runs": [e.card.run_id for e in entries],
+                    "runs": [visible(e.card.run_id, 80) for e in entries],
                 },
             }
         ],

@@ -72,13 +72,6 @@ lock_app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-    cls=_AddsByDefault,
-    no_args_is_help=True,
-    help=LOCK_HELP,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    add_completion=False,
-)
 Policy = Annotated[str | None, typer.Option(help="a shipped policy's name, or a YAML file")]
 LockFile = Annotated[Path, typer.Option("--lock", help="the lock file")]
 
