@@ -26,10 +26,8 @@ class Badge:
     def render(self, card: Scorecard) -> bytes:
         """Return the picture as UTF-8 SVG, without script, style or link."""
         verdict = card.verdict
-        said = (
-            f"{verdict.decision.value}: {visible(str(card.dossier.composition.adapter), 120)}, "
-            f"policy {visible(verdict.policy, 80)} {visible(verdict.policy_version, 20)}, {card.created:%Y-%m-%d}, run {visible(card.run_id, 80)}"
-        )
+        who, policy = visible(str(card.dossier.composition.adapter), 120), visible(f"{verdict.policy} {verdict.policy_version}", 80)
+        said = f"{verdict.decision.value}: {who}, policy {policy}, {card.created:%Y-%m-%d}, run {visible(card.run_id, 80)}"
         return drawn(verdict.decision.value, _COLORS[verdict.decision], said).encode() + b"\n"
 
 
