@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from governance.dossier import Dossier
-from governance.evidence import Basis, Check, Confidence, Finding, Interval, Location, Measurement, Outcome, Severity
+from governance.evidence import Basis, Check, Component, Confidence, Finding, Interval, Location, Measurement, Outcome, Severity
 from governance.subject import Composition, SourceKind, Subject
 from governance.verdict import Verdict
 from policies.document import Case, Evidence, PolicyTest, Vocabulary
@@ -88,6 +88,7 @@ def dossier_of(baseline: Evidence, case: Evidence, vocabulary: Vocabulary) -> Do
         checks=checks,
         findings=tuple(f for f in findings if f.plugin in asked),
         measurements=tuple(m for m in measurements if m.plugin in asked),
+        components=tuple(_component(w) for w in case.components or baseline.components),
     )
 
 
@@ -107,6 +108,13 @@ def _finding(written: dict[str, str]) -> Finding:
         message=written.get("message", f"{written['rule']} in a case"),
         locations=(Location(path=written["path"]),) if "path" in written else (),
     )
+
+
+def _component(written: dict[str, str]) -> Component:
+    return Component.model_validate(
+        {"plugin": "license-terms", "relation": "", "version": None, **{k: v for k, v in written.items() if k != "license"},
+         "license_concluded": written.get("license")}
+    )  # fmt: skip
 
 
 def _measurement(key: str, written: dict[str, float | int | str], vocabulary: Vocabulary) -> Measurement:

@@ -250,6 +250,9 @@ class Evidence(Part):
     absent: tuple[str, ...] = Field(default=(), strict=False, description="plug-ins that were never asked")
     findings: tuple[dict[str, str], ...] = Field(default=(), strict=False)
     measurements: dict[str, dict[str, float | int | str]] = Field(default_factory=dict, strict=False, description="by metric/scope")
+    components: tuple[dict[str, str], ...] = Field(
+        default=(), strict=False, description="replaced as a whole by a case that has some"
+    )
 
     @field_validator("checks", mode="before")
     @classmethod

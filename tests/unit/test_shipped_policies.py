@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,11 @@ def default() -> LoadedPolicy:
     return load("default", registered())
 
 
+def validated_rules(name: str) -> set[str]:
+    """Return the ids of the rules a policy's own file writes; inherited ones are shown where they are written."""
+    return {r["id"] for r in yaml.safe_load((GATES / f"{name}.yaml").read_text())["spec"].get("rules", [])}
+
+
 @pytest.mark.parametrize("name", shipped())
 def test_shipped_policies_load_and_pass_their_cases(name: str) -> None:
     judge: Policy = load(name, registered())
@@ -41,8 +47,9 @@ def test_shipped_policies_load_and_pass_their_cases(name: str) -> None:
     results = run(load_test(GATES / f"{name}.test.yaml"), judge)
     assert {r.case.name: r.differences for r in results if r.differences} == {}
     seen = {(x.rule, x.status) for r in results for x in r.verdict.results}
+    written = validated_rules(name)
     for one in judge.rules:
-        if one.effect != "note":
+        if one.effect != "note" and one.id in written:
             assert {(one.id, RuleStatus.PASS), (one.id, RuleStatus.FAIL)} <= seen, f"{one.id} is not shown to pass and to fail"
 
 
