@@ -15,13 +15,11 @@ import structlog
 import evaluators
 import reports
 import scanners
-from api.executors.local import LocalExecutor
+from api.assembly import local_executor, run_context, source, with_task_data
 from api.settings import Settings
-from evaluators._items.catalog import hub_datasets
-from governance.context import EvaluationSettings, Progress, RunContext, new_run_id, utc_now
+from governance.context import EvaluationSettings, Progress, utc_now
 from governance.contracts import Evaluator, ReportFormat, Scanner, Voice
 from governance.errors import SubjectError
-from governance.hub import Acquirer
 from governance.ledger import Ledger
 from governance.licensing import Intent
 from governance.pipeline import audit
@@ -101,30 +99,22 @@ class Curator:
             CuratorError: There is no verdict; the message and hint say why.
         """
         judge = self.policy(policy or self.settings.policy)
-        ctx = RunContext(
-            run_id=run_id or new_run_id(),
-            on=utc_now(),
-            store=self.store,
-            seed=self.settings.seed,
-            limits=self.settings.limits,
+        ctx = replace(
+            run_context(self.settings, run_id=run_id, emit=emit, checkpoint=checkpoint),
             evaluation=evaluation or EvaluationSettings(),
             license_terms=license_table(),
             intent=intent or Intent(),
             margins=judge.margins,
-            trusted_publishers=self.settings.publishers(),
-            emit=emit,
             keep=self.store.keep,
-            checkpoint=checkpoint,
         )
         log = self._log.bind(run_id=ctx.run_id, adapter=str(ref.adapter))
         log.info("audit.started", policy=judge.id)
-        unsafe = self.settings.isolation == "unsafe-none"
-        with LocalExecutor(self.settings.folder / "logs", unsafe=unsafe) as executor:
-            source = self._source(executor, base_weights=stage == "all")
-            ctx = self._with_task_data(ctx, source)
+        with local_executor(self.settings) as executor:
+            acquirer = source(self.settings, executor.describe())
+            ctx = with_task_data(ctx, acquirer)
             card = audit(
                 ref,
-                source=source,
+                source=acquirer,
                 scanners=executor.scanners(self.scanners),
                 evaluators=executor.evaluators(self.evaluators) if stage == "all" else {},
                 policy=judge,
@@ -143,19 +133,6 @@ class Curator:
         if format_id not in self.formats:
             raise SubjectError(f"there is no report format {format_id!r}", hint="one of: " + ", ".join(self.formats))
         return self.formats[format_id].render(card)
-
-    def _source(self, executor: LocalExecutor, *, base_weights: bool) -> Acquirer:
-        token = self.settings.token.get_secret_value() if self.settings.token else None
-        return Acquirer(describe=executor.describe(), endpoint=self.settings.endpoint, token=token, offline=self.settings.offline)
-
-    def _with_task_data(self, ctx: RunContext, source: Acquirer) -> RunContext:
-        """Fetch the data sets of lm-eval tasks asked for by name; a child could not."""
-        if not ctx.evaluation.tasks:
-            return ctx
-        folders = {}
-        for name in sorted({dataset for dataset, _ in hub_datasets(ctx.evaluation.tasks).values()}):
-            folders[name] = source.fetch_dataset(name, None, ctx)
-        return replace(ctx, evaluation=ctx.evaluation.model_copy(update={"task_data": folders}))
 
 
 def _silent(plugin: Scanner, voices: Collection[str]) -> bool:

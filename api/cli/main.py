@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: Command → module of this package and name of its ``typer.Typer`` there, in the order of ``--help``.
 _COMMANDS = {
     "audit": ("audit", "audit_app"),
+    "evaluate": ("evaluate", "app"),
     "scan": ("scan", "app"),
     "license": ("license", "app"),
     "report": ("audit", "report_app"),

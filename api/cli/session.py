@@ -84,10 +84,14 @@ def end_with(decision: Decision, reason: str) -> None:
 
 
 class Interrupt:
-    """Turns Ctrl-C and a polite kill into ``Cancelled`` at the next checkpoint."""
+    """Turns Ctrl-C and a polite kill into ``Cancelled`` at the next checkpoint.
 
-    def __init__(self) -> None:
-        self._asked = False
+    Args:
+        hint: What the user can do then.
+    """
+
+    def __init__(self, hint: str = "run the same command again: finished checks are reused") -> None:
+        self._asked, self._hint = False, hint
         for kind in (signal.SIGINT, signal.SIGTERM):
             signal.signal(kind, self._ask)
 
@@ -103,7 +107,7 @@ class Interrupt:
             Cancelled: The same command later takes over what is finished.
         """
         if self._asked:
-            raise Cancelled("stopped by the user", hint="run the same command again: finished checks are reused")
+            raise Cancelled("stopped by the user", hint=self._hint)
 
 
 @contextmanager
