@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from api.executors.children import device_worker
 from api.executors.isolated import Isolated, describe_in_child
 from governance.context import RunContext
 from governance.contracts import Describe, Evaluator, Scanner
@@ -72,18 +73,6 @@ class LocalExecutor:
 
     def _worker(self, ctx: RunContext) -> Child:
         if self._device is None or not self._device.alive:
-            limits = ChildLimits(
-                idle_seconds=ctx.limits.idle_seconds,
-                output_bytes=ctx.limits.output_bytes,
-                resident_bytes=ctx.limits.evaluate_memory,
-            )
-            data = tuple(p for p in (ctx.evaluation.data, *ctx.evaluation.task_data.values()) if p is not None)
-            self._device = Child(
-                "evaluators._runtime.worker",
-                scratch=self._scratch / ctx.run_id,
-                readable=(ctx.store.root, *data),
-                limits=limits,
-                unsafe=self._unsafe,
-                devices=True,
-            )
+            scratch = self._scratch / ctx.run_id
+            self._device = device_worker(scratch, ctx.store.root, ctx.limits, ctx.evaluation, unsafe=self._unsafe)
         return self._device
