@@ -11,12 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
+from api.executors.isolated import Planned
 from api.executors.local import LocalExecutor
+from api.executors.ray import RayExecutor
 from api.settings import Settings
 from evaluators._items.catalog import hub_datasets
 from governance.context import Progress, RunContext, new_run_id, utc_now
 from governance.contracts import Describe, Evaluator, Scanner
-from governance.errors import PrerequisiteError
 from governance.hub import Acquirer
 from governance.store import Store
 
@@ -41,6 +42,17 @@ class Executor(Protocol):
 
     def evaluators(self, plugins: Mapping[str, Evaluator]) -> Mapping[str, Evaluator]:
         """Return the evaluators by proxy."""
+
+    def ahead(self, planned: Planned) -> None:
+        """Measure many compositions at once where that is faster than one after the other.
+
+        Args:
+            planned: What is going to be asked for.
+
+        Raises:
+            PrerequisiteError: There is no cluster, or it cannot be used.
+            Cancelled: The caller ended it.
+        """
 
 
 def run_context(
@@ -88,14 +100,17 @@ def executor(settings: Settings, kind: ExecutorKind) -> Executor:
 
     Args:
         settings: Isolation, and the folder for logs.
-        kind: This machine's own processes, or a cluster.
-
-    Raises:
-        PrerequisiteError: There is no such executor here.
+        kind: This machine's own processes, or a cluster, which is started or joined when the first evaluator is asked.
     """
     if kind == "local":
         return local_executor(settings)
-    raise PrerequisiteError("this installation has no cluster executor", hint="use --executor local")
+    return RayExecutor(
+        settings.folder / "logs",
+        unsafe=settings.isolation == "unsafe-none",
+        actors=settings.ray_actors,
+        address=settings.ray_address,
+        resource=settings.ray_resource,
+    )
 
 
 def source(

@@ -14,6 +14,8 @@ from governance.wire import Described, Line, Want, job_for
 
 #: Returns a living child; the executor decides whether it is a new one.
 Hire = Callable[[RunContext], Child]
+#: What is going to be measured, and the context of each: its rows and its progress go there.
+Planned = Sequence[tuple[Composition, RunContext]]
 
 
 class Isolated:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from api.executors.children import device_worker
-from api.executors.isolated import Isolated, describe_in_child
+from api.executors.isolated import Isolated, Planned, describe_in_child
 from governance.context import RunContext
 from governance.contracts import Describe, Evaluator, Scanner
 from governance.isolation import Child, ChildLimits
@@ -49,6 +49,9 @@ class LocalExecutor:
     def evaluators(self, plugins: Mapping[str, Evaluator]) -> Mapping[str, Evaluator]:
         """Return the evaluators by proxy."""
         return {k: Isolated(p, hire=self._worker, seconds=lambda c: c.limits.evaluate_seconds) for k, p in plugins.items()}
+
+    def ahead(self, planned: Planned) -> None:
+        """Do nothing: one worker measures one after the other anyway."""
 
     def close(self) -> None:
         """End every child."""

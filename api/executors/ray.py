@@ -8,7 +8,7 @@ worker, in the same batch, as on one machine, so the numbers are the same.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Self
 
 import structlog
 
-from api.executors.isolated import Isolated, relay
+from api.executors.isolated import Isolated, Planned, relay
 from api.executors.local import LocalExecutor
 from api.executors.ray_fleet import Fleet, Work
 from api.executors.ray_session import Session
@@ -28,9 +28,6 @@ from governance.evidence import Coverage, ItemRow, Outcome
 from governance.store import Store
 from governance.subject import Composition
 from governance.wire import Line
-
-#: What is to be measured, and the context of each: its rows and its progress go there.
-Planned = Sequence[tuple[Composition, RunContext]]
 
 
 class RayExecutor:

@@ -279,8 +279,9 @@ class Fleet:
             )
         self._site = self._site or site
         if site.numerics != self._site.numerics:
+            differences = _differences(self._site, site)
             raise PrerequisiteError(
-                f"{self._site.node} and {site.node} are not alike ({_differences(self._site, site)}): their answers cannot be compared",
+                f"{self._site.node} and {site.node} are not alike ({differences}): their answers cannot be compared",
                 hint="give nodes of one kind a resource (`ray start --resources`), and name it in CURATOR_RAY_RESOURCE",
             )
 

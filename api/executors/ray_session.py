@@ -71,7 +71,8 @@ class Session:
             if threading.current_thread() is threading.main_thread():  # Ray puts its own in their place
                 for kind, handler in handlers.items():
                     signal.signal(kind, handler)
-        return ray
+        module: ModuleType = ray
+        return module
 
     def close(self, ray: ModuleType) -> None:
         """Disconnect; a cluster that was started here ends with every process of it."""
