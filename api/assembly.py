@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 from api.executors.isolated import Planned
 from api.executors.local import LocalExecutor
@@ -20,9 +20,6 @@ from governance.context import Progress, RunContext, new_run_id, utc_now
 from governance.contracts import Describe, Evaluator, Scanner
 from governance.hub import Acquirer
 from governance.store import Store
-
-#: Where plug-ins run.
-ExecutorKind = Literal["local", "ray"]
 
 
 class Executor(Protocol):
@@ -95,14 +92,14 @@ def local_executor(settings: Settings, *, readable: tuple[Path, ...] = ()) -> Lo
     return LocalExecutor(settings.folder / "logs", unsafe=settings.isolation == "unsafe-none", readable=readable)
 
 
-def executor(settings: Settings, kind: ExecutorKind) -> Executor:
+def executor(settings: Settings) -> Executor:
     """Return what runs the evaluators.
 
     Args:
-        settings: Isolation, and the folder for logs.
-        kind: This machine's own processes, or a cluster, which is started or joined when the first evaluator is asked.
+        settings: Isolation, the folder for logs, and where: this machine's own processes, or a cluster, which is started or
+            joined when the first evaluator is asked.
     """
-    if kind == "local":
+    if settings.executor == "local":
         return local_executor(settings)
     return RayExecutor(
         settings.folder / "logs",

@@ -15,7 +15,7 @@ import structlog
 import evaluators
 import reports
 import scanners
-from api.assembly import local_executor, run_context, source, with_task_data
+from api.assembly import executor, run_context, source, with_task_data
 from api.settings import Settings
 from governance.context import EvaluationSettings, Progress, utc_now
 from governance.contracts import Evaluator, ReportFormat, Scanner, Voice
@@ -109,14 +109,14 @@ class Curator:
         )
         log = self._log.bind(run_id=ctx.run_id, adapter=str(ref.adapter))
         log.info("audit.started", policy=judge.id)
-        with local_executor(self.settings) as executor:
-            acquirer = source(self.settings, executor.describe())
+        with executor(self.settings) as running:
+            acquirer = source(self.settings, running.describe())
             ctx = with_task_data(ctx, acquirer)
             card = audit(
                 ref,
                 source=acquirer,
-                scanners=executor.scanners(self.scanners),
-                evaluators=executor.evaluators(self.evaluators) if stage == "all" else {},
+                scanners=running.scanners(self.scanners),
+                evaluators=running.evaluators(self.evaluators) if stage == "all" else {},
                 policy=judge,
                 ledger=self.ledger,
                 ctx=ctx,

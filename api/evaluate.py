@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from functools import partial
 
 import evaluators
 import scanners
-from api.assembly import ExecutorKind, executor, run_context, source, with_task_data
+from api.assembly import Executor, executor, run_context, source, with_task_data
 from api.references import parse_reference
 from api.settings import Settings
 from evaluators._items import catalog, suites
@@ -45,7 +47,6 @@ class Asked:
         domain: Whose skill is measured; None: what each card speaks of.
         only: Evaluators by id; empty: all that measure base against adapter.
         policy: Whose margins are tested at; None: the installation's.
-        executor: Where the evaluators run.
     """
 
     adapters: tuple[str, ...]
@@ -54,7 +55,6 @@ class Asked:
     domain: str | None = None
     only: tuple[str, ...] = ()
     policy: str | None = None
-    executor: ExecutorKind = "local"
 
 
 def evaluate(
@@ -92,12 +92,12 @@ def evaluate(
         intent=Intent(domain=asked.domain),
         margins=judge.margins,
     )
-    with executor(settings, asked.executor) as running:
+    with executor(settings) as running:
         acquirer = source(settings, running.describe(), lineage=False)
         ctx = with_task_data(ctx, acquirer)
         taken = [_take(name, asked.base, acquirer, ctx) for name in asked.adapters]
         proxies = running.evaluators(plugins)
-        found = dict(_measured(asked.adapters, taken, proxies, ctx))
+        found = dict(_measured(asked.adapters, taken, proxies, running, ctx))
     measurements = [m for one in found.values() for m in one.measurements]
     return EvaluationDocument(
         curator_version=VERSION,
@@ -163,25 +163,32 @@ def _take(name: str, base: str | None, acquirer: Acquirer, ctx: RunContext) -> C
 
 
 def _measured(
-    names: Sequence[str], taken: Sequence[Composition | Trouble], proxies: Mapping[str, Evaluator], ctx: RunContext
+    names: Sequence[str],
+    taken: Sequence[Composition | Trouble],
+    proxies: Mapping[str, Evaluator],
+    running: Executor,
+    ctx: RunContext,
 ) -> list[tuple[int, Evaluated]]:
     """Return each adapter under its place in the call; those of one base follow each other, so that it is loaded once."""
     found = [(place, Evaluated(asked=names[place], trouble=t)) for place, t in enumerate(taken) if isinstance(t, Trouble)]
     order = [(place, c) for place, c in enumerate(taken) if isinstance(c, Composition)]
     first = {c.base.digest if c.base else "": place for place, c in reversed(order)}
     order.sort(key=lambda one: first[one[1].base.digest if one[1].base else ""])
+    fresh: dict[int, list[str]] = {place: [] for place, _ in order}
+    contexts = {place: replace(ctx, keep=partial(_keep, ctx, noted)) for place, noted in fresh.items()}
+    running.ahead([(composition, contexts[place]) for place, composition in order])
     for turn, (place, composition) in enumerate(order):
         ctx.emit(Progress(run_id=ctx.run_id, step="adapter", item=names[place], done=turn, total=len(order)))
-        found.append((place, _one(names[place], composition, proxies, ctx)))
+        found.append((place, _one(names[place], composition, proxies, contexts[place], fresh[place])))
     return found
 
 
-def _one(name: str, composition: Composition, proxies: Mapping[str, Evaluator], ctx: RunContext) -> Evaluated:
-    watch, fresh = Stopwatch(), list[str]()
-
-    def keep(row: ItemRow) -> None:
-        ctx.store.keep(row)
-        fresh.append(row.task)
-
-    dossier = measure(composition, proxies, replace(ctx, keep=keep))
+def _one(name: str, composition: Composition, proxies: Mapping[str, Evaluator], ctx: RunContext, fresh: Sequence[str]) -> Evaluated:
+    watch = Stopwatch()
+    dossier = measure(composition, proxies, ctx)
     return evaluated(name, dossier, seconds=watch.seconds, fresh=fresh)
+
+
+def _keep(ctx: RunContext, noted: list[str], row: ItemRow) -> None:
+    ctx.store.keep(row)
+    noted.append(row.task)

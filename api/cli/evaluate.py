@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from api.assembly import ExecutorKind
 from api.cli.evaluate_pace import paced
 from api.cli.evaluate_table import print_evaluation
-from api.cli.session import Interrupt, command_app, err, errors_shown, settings
+from api.cli.session import ExecutorOption, Interrupt, RayActors, RayAddress, command_app, err, errors_shown, settings
 from api.evaluate import Asked, evaluate
 from api.outcomes import evaluation_exit_code
 from governance.context import EvaluationSettings
@@ -56,7 +55,9 @@ def evaluate_command(
     only: Annotated[list[str] | None, typer.Option(help="evaluators to ask", metavar="ID,...")] = None,
     policy: Annotated[str | None, typer.Option(help="whose margins are tested at: a shipped policy's name, or a file")] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where models run")] = "auto",
-    executor: Annotated[ExecutorKind, typer.Option(help="this machine, or a cluster")] = "local",
+    executor: ExecutorOption = None,
+    ray_address: RayAddress = None,
+    ray_actors: RayActors = None,
     format_id: Annotated[Shape, typer.Option("--format", "-f")] = "table",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="a file instead of standard output")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
@@ -69,11 +70,11 @@ def evaluate_command(
         )  # fmt: skip
         asked = Asked(
             adapters=tuple(adapters), base=base, evaluation=evaluation, domain=domain, only=_split(only), policy=policy,
-            executor=executor,
         )  # fmt: skip
+        chosen = settings(executor=executor, ray_address=ray_address, ray_actors=ray_actors)
         interrupt = Interrupt("run the same command again: it goes on where it was")
         with paced(quiet=quiet) as emit:
-            found = evaluate(asked, settings(), emit=emit, checkpoint=interrupt)
+            found = evaluate(asked, chosen, emit=emit, checkpoint=interrupt)
         show(found, format_id, output)
     end_evaluation(found)
 

@@ -46,7 +46,7 @@ class Session:
         if self.address.startswith("ray://"):
             raise PrerequisiteError(
                 f"{self.address} is a Ray Client address, which cannot stream results",
-                hint="run the curator on a node of the cluster, with CURATOR_RAY_ADDRESS=auto",
+                hint="run the curator on a node of the cluster, with --ray-address auto",
             )
         own = not self.address
         _set(_QUIET | (_LOOPBACK if own else {}), own=own)
@@ -108,7 +108,7 @@ def _start(ray: ModuleType, folder: Path) -> None:
     except Exception as error:
         raise PrerequisiteError(
             f"Ray could not be started: {_first_line(error)}",
-            hint="use --executor local, or join a cluster with CURATOR_RAY_ADDRESS",
+            hint="use --executor local, or join a cluster with --ray-address",
         ) from error
 
 
@@ -123,7 +123,7 @@ def _join(ray: ModuleType, address: str) -> None:
     except Exception as error:
         raise PrerequisiteError(
             f"there is no Ray cluster to join at {address}: {_first_line(error)}",
-            hint="start one with `ray start --head`, or unset CURATOR_RAY_ADDRESS to use this machine",
+            hint="start one with `ray start --head`, or leave --ray-address out to use this machine",
         ) from error
 
 
