@@ -15,8 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import structlog
-
 from api.executors.isolated import Isolated, Planned, relay
 from api.executors.local import LocalExecutor
 from api.executors.ray_fleet import Fleet, Work
@@ -92,7 +90,6 @@ class RayExecutor:
         fleet, self._fleet = self._fleet, None
         try:
             if fleet is not None:
-                structlog.get_logger().info("ray.closed", **fleet.counts)
                 fleet.close()
         finally:
             if fleet is not None:

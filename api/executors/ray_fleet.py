@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from api.executors.ray_actor import Actor, Site
-from governance.context import RunContext, Stopwatch
+from governance.context import Progress, RunContext, Stopwatch
 from governance.errors import CuratorError, PluginError, PrerequisiteError
 from governance.isolation import error_of
 from governance.subject import Composition
@@ -189,6 +189,7 @@ class Fleet:
         """Try again what a worker that died or crashed left; whatever else it says stands."""
         if stopped.outcome == "failed" and work.attempts < ATTEMPTS:
             self.counts["retries"] += 1
+            _say(work.ctx, f"{stopped.reason[:200]}; trying again")
             waiting.appendleft(work)
         else:
             _give_up(work, error_of(stopped), waiting)
@@ -196,6 +197,7 @@ class Fleet:
     def _lose(self, member: _Member, work: Work, waiting: deque[Work], error: BaseException) -> None:
         """Put another actor in the place of one that is gone, and its work back into the row."""
         self.counts["lost"] += 1
+        _say(work.ctx, "an actor was lost; another one takes its place")
         self._dismiss(member)
         if work.attempts < ATTEMPTS:
             waiting.appendleft(work)
@@ -317,6 +319,10 @@ def _give_up(work: Work, error: CuratorError | TimeoutError, waiting: deque[Work
     for other in [w for w in waiting if w.plugin == work.plugin and w.composition.digest == work.composition.digest]:
         other.error = error
         waiting.remove(other)
+
+
+def _say(ctx: RunContext, message: str) -> None:
+    ctx.emit(Progress(run_id=ctx.run_id, step="evaluate", item="cluster", message=message))
 
 
 def _words(error: BaseException) -> str:

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -49,6 +50,11 @@ class Session:
                 hint="run the curator on a node of the cluster, with --ray-address auto",
             )
         own = not self.address
+        if own and "ray" in sys.modules and "RAY_AUTH_MODE" not in os.environ:  # noqa: TID251 - as below
+            raise PrerequisiteError(
+                "Ray was imported before its settings were made, and would listen to the whole network",
+                hint="set RAY_AUTH_MODE=token and RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 before the program starts",
+            )
         _set(_QUIET | (_LOOPBACK if own else {}), own=own)
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
@@ -78,6 +84,7 @@ class Session:
         """Disconnect; a cluster that was started here ends with every process of it."""
         ray.shutdown()
         if self._folder is not None:
+            _end_children(str(self._folder))
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
@@ -125,6 +132,18 @@ def _join(ray: ModuleType, address: str) -> None:
             f"there is no Ray cluster to join at {address}: {_first_line(error)}",
             hint="start one with `ray start --head`, or leave --ray-address out to use this machine",
         ) from error
+
+
+def _end_children(mark: str) -> None:
+    """End the servers of a cluster that did not come up; Ray itself ends them when this process ends."""
+    for entry in Path("/proc").iterdir():
+        try:
+            mine = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1]) == os.getpid()
+            if mine and mark in (entry / "cmdline").read_text(errors="replace"):
+                os.kill(int(entry.name), signal.SIGKILL)
+                os.waitpid(int(entry.name), 0)
+        except (OSError, ValueError, IndexError):
+            continue
 
 
 def _first_line(error: Exception) -> str:
