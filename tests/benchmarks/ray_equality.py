@@ -66,9 +66,13 @@ def run(asked: argparse.Namespace, home: Path, executor: Executor, kill_after: i
         store=store,
         keep=keep,
         evaluation=EvaluationSettings(
-            suite=asked.suite, data=asked.data and asked.data.resolve(), limit=asked.limit, stop_early=asked.early_stop, device=asked.device
+            suite=asked.suite,
+            data=asked.data and asked.data.resolve(),
+            limit=asked.limit,
+            stop_early=asked.early_stop,
+            device=asked.device,
         ),
-    )  # fmt: skip
+    )
     plugins = {k: p for k, p in discover(evaluators, Divisible).items() if not asked.only or k in asked.only}
     compositions = [compose(store, asked.base, adapter) for adapter in asked.adapters]
     watch = Stopwatch()
