@@ -122,7 +122,7 @@ class Actor:
             raise Cancelled("the actor is closed")
 
     def _worker(self, job: Job) -> Child:
-        readable = data_folders(job.evaluation)
+        readable = (job.store, *data_folders(job.evaluation))
         if self._child is not None and self._child.alive and readable != self._readable:
             self._child.close()
         if self._child is None or not self._child.alive:
