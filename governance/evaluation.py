@@ -40,6 +40,17 @@ class Trouble(Noun):
     hint: str = ""
 
 
+class Gap(Noun):
+    """One thing that was not measured."""
+
+    check: str = Field(description="the evaluator; empty: the adapter was not taken in")
+    item: str = ""
+    reason: str
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.check, self.item, self.reason)))
+
+
 class Costs(Noun):
     """What one adapter took."""
 
@@ -68,16 +79,16 @@ class Evaluated(Noun):
                 found.setdefault((m.metric, str(m.details.get("family", m.scope))), m)
         return tuple(found.values())
 
-    def gaps(self) -> tuple[str, ...]:
+    def gaps(self) -> tuple[Gap, ...]:
         """Return what was not measured, each with its reason."""
         if self.trouble is not None:
-            return (self.trouble.message,)
-        found: list[str] = []
+            return (Gap(check="", reason=self.trouble.message),)
+        found: list[Gap] = []
         for check in self.checks:
             missed = [c for c in check.coverage if not c.outcome.checked]
-            found += [f"{check.id}: {c.item}: {c.reason or c.outcome.value}" for c in missed]
+            found += [Gap(check=check.id, item=c.item, reason=c.reason or c.outcome.value) for c in missed]
             if not check.outcome.checked and not missed:
-                found.append(f"{check.id}: {check.reason or check.outcome.value}")
+                found.append(Gap(check=check.id, reason=check.reason or check.outcome.value))
         return tuple(found)
 
     def standing(self) -> Standing:

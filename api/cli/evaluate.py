@@ -62,6 +62,8 @@ def evaluate_command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
 ) -> None:
     """Measure adapters against their base."""
+    if output is not None and not output.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {output.absolute().parent}", param_hint="--output")
     with errors_shown(as_json=format_id == "json"):
         evaluation = EvaluationSettings(
             suite=_suite(suite), tasks=_split(tasks), data=data.resolve() if data else None, limit=limit, device=device,

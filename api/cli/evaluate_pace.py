@@ -186,7 +186,8 @@ class _Lines:
         """Show one sign of life."""
         self._pace.see(progress)
         here, now = f"{self._pace.place} {self._pace.name} {self._pace.evaluator}", self._clock()
-        if progress.step == "adapter" or (here == self._said and now - self._last < _BETWEEN):
+        begins = progress.step == "adapter" or (self._pace.name and not self._pace.evaluator)
+        if begins or (here == self._said and now - self._last < _BETWEEN):
             return
         self._said, self._last = here, now
         err.print(f"[{now:7.1f} s] {self._pace.words()}", markup=False, soft_wrap=True)

@@ -12,16 +12,16 @@ from rich.text import Text
 from governance.evaluation import Evaluated, EvaluationDocument, Identity, is_detail
 from governance.evidence import Measurement
 from reports._render import words
+from reports._render.drawn import is_difference
 from reports._render.examples import changed_items
-from reports._render.measured import is_difference
 
 _VERDICTS = {"retained": "green", "degraded": "bold red", "inconclusive": "yellow"}
 _STANDINGS = {"retained": "green", "degraded": "bold red"}
-_COLUMNS = ("adapter", "measured", "base", "adapter's", "difference", "interval", "margin", "n", "outcome")
+_COLUMNS = ("measured", "base", "adapter", "difference", "interval", "margin", "n", "outcome")
 #: Items shown of those that an adapter lost; the document holds all that were kept as examples.
 _MOST_LOST = 5
-#: Columns of a file.
-_WIDTH = 160
+#: Columns where no terminal says how many there are.
+_WIDTH = 140
 
 
 def print_evaluation(found: EvaluationDocument, output: Path | None = None) -> None:
@@ -32,7 +32,8 @@ def print_evaluation(found: EvaluationDocument, output: Path | None = None) -> N
         output: A file instead of standard output.
     """
     if output is None:
-        _print(Console(soft_wrap=False), found)
+        console = Console()
+        _print(console if console.is_terminal else Console(width=_WIDTH), found)
         return
     with output.open("w", encoding="utf-8") as stream:
         _print(Console(file=stream, width=_WIDTH), found)
@@ -47,8 +48,9 @@ def _print(console: Console, found: EvaluationDocument) -> None:
         for line in _lost(one):
             console.print(line)
     for one in found.adapters:
-        for gap in one.gaps():
-            console.print(Text(f"not measured: {label(one)}: {words.visible(gap)}", style="yellow"))
+        for gap, checks in _gaps(one).items():
+            asked = f"{', '.join(checks)}: " if checks else ""
+            console.print(Text(f"not measured: {label(one)}: {asked}{words.visible(gap)}", style="yellow"))
         if one.trouble is not None and one.trouble.hint:
             console.print(Text(f"  what to do: {words.visible(one.trouble.hint)}", style="dim"))
     for name, reason in found.not_asked.items():
@@ -58,18 +60,23 @@ def _print(console: Console, found: EvaluationDocument) -> None:
 
 
 def _table(found: EvaluationDocument) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for column in _COLUMNS:
-        table.add_column(column, overflow="fold", justify="right" if column == "n" else "left")
+        table.add_column(column, overflow="fold", no_wrap=column != "measured", justify="right" if column == "n" else "left")
     for one in found.adapters:
-        name = Text(label(one), style="bold")
         standing = Text(one.standing().replace("-", " "), style=_STANDINGS.get(one.standing(), "yellow"))
-        table.add_row(name, *[""] * (len(_COLUMNS) - 2), standing)
+        table.add_row(Text(label(one), style="bold"), *[""] * (len(_COLUMNS) - 2), standing)
         for measurement in _ordered(one):
-            table.add_row("", *_row(measurement))
-        spent = f"{words.seconds(one.costs.seconds)}, {one.costs.answered} answers asked, {one.costs.from_rows} known"
-        table.add_row("", Text(spent, style="dim"))
+            table.add_row(*_row(measurement))
     return table
+
+
+def _gaps(one: Evaluated) -> dict[str, list[str]]:
+    """Return what was not measured, and which evaluators say so: what one base lacks, several of them miss."""
+    found: dict[str, list[str]] = {}
+    for gap in one.gaps():
+        found.setdefault(": ".join(filter(None, (gap.item, gap.reason))), []).extend(filter(None, [gap.check]))
+    return found
 
 
 def _ordered(one: Evaluated) -> Iterable[Measurement]:
@@ -88,12 +95,13 @@ def _ordered(one: Evaluated) -> Iterable[Measurement]:
 def _row(m: Measurement) -> tuple[Text, ...]:
     difference = is_difference(m)
     show = words.signed if difference else words.number
-    what = f"  · {words.name(m.scope)}" if is_detail(m.metric) else f"{words.name(m.metric)} · {words.name(m.scope)}"
+    detail = is_detail(m.metric)
+    what = f"    {words.name(m.scope)}" if detail else f"  {words.name(m.metric)} · {words.name(m.scope)}"
     return (
-        Text(what, style="dim" if is_detail(m.metric) else ""),
+        Text(what, style="dim" if detail else ""),
         Text("" if m.base_value is None else words.number(m.base_value)),
         Text("" if m.adapter_value is None else words.number(m.adapter_value)),
-        Text(show(m.value, m.unit), style="" if is_detail(m.metric) else "bold"),
+        Text(show(m.value, m.unit), style="" if detail else "bold"),
         Text("" if m.interval is None else words.interval(m.interval, sign=difference)),
         Text("" if m.margin is None else words.number(m.margin)),
         Text(str(m.n)),
@@ -117,7 +125,9 @@ def _lost(one: Evaluated) -> Iterable[Text]:
 def _how(found: EvaluationDocument) -> str:
     paths = "; ".join(words.name(path) for path in found.kernel_paths) or "no model was run"
     margins = ", ".join(f"{k} {v:g}" for k, v in found.margins.items())
-    return f"seed {found.seed} · {paths} · margins of policy {words.name(found.policy.partition('@')[0])}: {margins}"
+    spent = sum(one.costs.answered for one in found.adapters), sum(one.costs.from_rows for one in found.adapters)
+    asked = f"{spent[0]} answers asked, {spent[1]} known before, in {words.seconds(found.seconds)}"
+    return f"{asked} · seed {found.seed} · {paths} · margins of policy {words.name(found.policy.partition('@')[0])}: {margins}"
 
 
 def label(one: Evaluated) -> str:

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from governance.verdict import Scorecard
-from reports._render.charts import interval_chart
+from reports._render.charts import dots_chart, forest_chart
 from reports._render.view import view
 
 
@@ -41,8 +41,10 @@ def body(card: Scorecard) -> Markup:
         card: A recorded scorecard; its strings may be hostile.
     """
     seen = view(card)
-    charts = {g.id: Markup(interval_chart(g.bars)) for g in seen.measured}  # noqa: S704 - vl-convert escapes
-    return Markup(_environment().get_template("scorecard.html").render(v=seen, charts=charts))  # noqa: S704 - autoescaped
+    forests = {g.id: Markup(forest_chart(g.differences)) for g in seen.measured}  # noqa: S704 - vl-convert escapes
+    dots = {g.id: Markup(dots_chart(g.bars)) for g in seen.measured}  # noqa: S704 - vl-convert escapes
+    page = _environment().get_template("scorecard.html")
+    return Markup(page.render(v=seen, forests=forests, dots=dots))  # noqa: S704 - autoescaped
 
 
 def page(card: Scorecard, *, style_digest: str) -> str:
