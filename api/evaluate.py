@@ -177,11 +177,11 @@ def _measured(
 
 
 def _one(name: str, composition: Composition, proxies: Mapping[str, Evaluator], ctx: RunContext) -> Evaluated:
-    watch, fresh = Stopwatch(), list[str]()
+    watch, fresh = Stopwatch(), list[ItemRow]()
 
     def keep(row: ItemRow) -> None:
         ctx.store.keep(row)
-        fresh.append(row.task)
+        fresh.append(row.model_copy(update={"values": {}}))
 
     dossier = measure(composition, proxies, replace(ctx, keep=keep))
     return evaluated(name, dossier, seconds=watch.seconds, fresh=fresh)

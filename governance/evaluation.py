@@ -6,6 +6,7 @@ is the statistics' word at a margin, and what could not be measured is said with
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
@@ -14,7 +15,7 @@ from pydantic import Field, JsonValue
 
 from governance.context import EvaluationSettings
 from governance.dossier import Dossier
-from governance.evidence import Check, Measurement
+from governance.evidence import Check, ItemRow, Measurement
 from governance.subject import Noun, SourceKind, Subject
 
 #: How the metrics are called that repeat a family's number for one task; their outcome is no claim of its own, because it is
@@ -145,16 +146,16 @@ def identity(subject: Subject) -> Identity:
     )
 
 
-def evaluated(asked: str, dossier: Dossier, *, seconds: float, fresh: Iterable[str]) -> Evaluated:
+def evaluated(asked: str, dossier: Dossier, *, seconds: float, fresh: Iterable[ItemRow]) -> Evaluated:
     """Return one adapter's part of the document.
 
     Args:
         asked: As it was named in the call.
         dossier: What the evaluators said.
         seconds: What they took.
-        fresh: Task of every row that was kept during this run.
+        fresh: Every row that was kept during this run.
     """
-    rows = list(fresh)
+    answers = Counter((row.task, row.model_key) for row in fresh)
     composition = dossier.composition
     return Evaluated(
         asked=asked,
@@ -163,11 +164,18 @@ def evaluated(asked: str, dossier: Dossier, *, seconds: float, fresh: Iterable[s
         composition=composition.digest,
         measurements=dossier.measurements,
         checks=dossier.checks,
-        costs=Costs(seconds=seconds, answered=len(rows), from_rows=_from_rows(dossier.measurements, rows)),
+        costs=Costs(seconds=seconds, answered=answers.total(), from_rows=_from_rows(dossier.measurements, answers)),
     )
 
 
-def _from_rows(measurements: Iterable[Measurement], fresh: list[str]) -> int:
-    """Return how many answers of tasks were known: base and adapter answer each item of a task once."""
+def _from_rows(measurements: Iterable[Measurement], answers: Counter[tuple[str, str]]) -> int:
+    """Return how many answers of tasks were known: base and adapter answer each item of a task once.
+
+    A third model key is the base asked again, to see how far it is from itself; it answers a part of the items only.
+    """
     scopes = {m.scope: m.n for m in measurements if is_detail(m.metric)}
-    return sum(max(0, 2 * n - fresh.count(task)) for task, n in scopes.items())
+    found = 0
+    for task, n in scopes.items():
+        asked = sorted((count for (name, _), count in answers.items() if name == task), reverse=True)
+        found += max(0, 2 * n - sum(asked[:2]))
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -211,7 +211,7 @@ def test_exit_codes(adapters: list[Evaluated], code: int) -> None:
 
 
 @pytest.fixture
-def ticking() -> Iterator[tuple[Pace, Callable[..., None]]]:
+def ticking() -> tuple[Pace, Callable[..., None]]:
     now = [0.0]
     pace = Pace(clock=lambda: now[0])
 
@@ -219,7 +219,7 @@ def ticking() -> Iterator[tuple[Pace, Callable[..., None]]]:
         now[0] += after
         pace.see(Progress.model_validate(said))
 
-    yield pace, see
+    return pace, see
 
 
 def test_time_left_is_a_rate_over_a_window_and_says_when_more_is_to_come(ticking: tuple[Pace, Callable[..., None]]) -> None:

@@ -104,20 +104,12 @@ def test_outcomes_are_counted_in_words() -> None:
 
 
 def test_the_page_shows_lost_items_with_both_answers_and_shows_them_escaped() -> None:
-    example = Example(
-        item="a" * 64,
-        task="reading",
-        change="lost",
-        question=f"When? {HOSTILE}",
-        gold="at seven",
-        base="at seven",
-        adapter="\u202enoon",
-    )
+    said = {"question": f"When? {HOSTILE}", "gold": "at seven", "base": "at seven", "adapter": "\u202enoon"}
+    example = Example(item="a" * 64, task="reading", change="lost", **said)
     card = scorecards.review()
-    measured = tuple(
-        m.model_copy(update={"examples": (example,)}) if m.metric == "retention" else m for m in card.dossier.measurements
-    )
-    page = body(card.model_copy(update={"dossier": card.dossier.model_copy(update={"measurements": measured})}))
+    dossier = card.dossier
+    measured = [m.model_copy(update={"examples": (example,)}) if m.metric == "retention" else m for m in dossier.measurements]
+    page = body(card.model_copy(update={"dossier": dossier.model_copy(update={"measurements": tuple(measured)})}))
     assert "1 lost and 0 gained shown" in page
     assert "alert(1)" in page
     assert "<script" not in page
