@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from governance.evaluation import Evaluated, EvaluationDocument, Identity, is_detail
+from governance.evaluation import Evaluated, EvaluationDocument, is_detail
 from governance.evidence import Measurement
 from reports._render import words
+from reports._render.compared import label, short_name
 from reports._render.drawn import is_difference
 from reports._render.examples import changed_items
 
@@ -41,7 +42,7 @@ def print_evaluation(found: EvaluationDocument, output: Path | None = None) -> N
 
 def _print(console: Console, found: EvaluationDocument) -> None:
     bases = {one.base.digest: one.base for one in found.adapters if one.base is not None}
-    on = ", ".join(_short(base) for base in bases.values()) or "no base"
+    on = ", ".join(short_name(base) for base in bases.values()) or "no base"
     console.print(Text(f"{len(found.adapters)} adapters on {on}, suite {words.name(found.suite)}", style="bold"))
     console.print(_table(found))
     for one in found.adapters:
@@ -128,14 +129,3 @@ def _how(found: EvaluationDocument) -> str:
     spent = sum(one.costs.answered for one in found.adapters), sum(one.costs.from_rows for one in found.adapters)
     asked = f"{spent[0]} answers asked, {spent[1]} known before, in {words.seconds(found.seconds)}"
     return f"{asked} · seed {found.seed} · {paths} · margins of policy {words.name(found.policy.partition('@')[0])}: {margins}"
-
-
-def label(one: Evaluated) -> str:
-    """Return what an adapter is called: its Hub name, or its folder's own name."""
-    return _short(one.adapter) if one.adapter is not None else words.name(one.asked)
-
-
-def _short(model: Identity) -> str:
-    if model.commit is not None:
-        return f"{words.name(model.name)}@{model.commit[:7]}"
-    return words.name(PurePosixPath(model.name).name or model.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from governance.errors import Cancelled
 from governance.evaluation import Evaluated, EvaluationDocument, Trouble, json_schema
 from governance.evidence import Check, Measurement, Outcome
 from governance.store import Store
+from reports._render.compared import evaluation_page
 from tests.conftest import ON, RUN_ID, Tiny
 from tests.tiny_model import make_adapter
 
@@ -250,3 +252,18 @@ def test_time_left_is_a_rate_over_a_window_and_says_when_more_is_to_come(ticking
 
 def test_spans_are_short() -> None:
     assert [span(s) for s in (0.4, 59.4, 61, 3540, 4800)] == ["0 s", "59 s", "1 min", "59 min", "1 h 20 min"]
+
+
+def test_the_page_is_self_contained_and_shows_every_adapter_beside_the_others(ran: Ran) -> None:
+    hostile = "<script>alert(1)</script>"
+    document = EvaluationDocument.model_validate(ran.document)
+    adapters = (*document.adapters, Evaluated(asked=hostile, trouble=Trouble(message=hostile)))
+    page = evaluation_page(document.model_copy(update={"adapters": adapters})).decode()
+    assert page == evaluation_page(document.model_copy(update={"adapters": adapters})).decode()
+    assert "<script" not in page
+    assert "http:" not in page.replace("http://www.w3.org/", "")
+    assert page.count("<svg xmlns") == len(re.findall("<figure", page)) > 6
+    for name in ("clean", "broken", "strong", "nowhere"):
+        assert f"<bdi>{name}" in page or f"{name}</bdi>" in page, name
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids)), "labels of figures and headings are found by id"
