@@ -18,8 +18,7 @@ from governance.dossier import Dossier
 from governance.evidence import Check, ItemRow, Measurement
 from governance.subject import Noun, SourceKind, Subject
 
-#: How the metrics are called that repeat a family's number for one task; their outcome is no claim of its own, because it is
-#: not corrected for how many tasks were asked.
+#: How the metrics are called that repeat a family's number for one task; what is claimed is said of families.
 _DETAIL = "-task"
 Standing = Literal["retained", "incomplete", "inconclusive", "degraded", "not-measured"]
 

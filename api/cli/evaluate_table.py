@@ -43,7 +43,7 @@ def print_evaluation(found: EvaluationDocument, output: Path | None = None) -> N
 def _print(console: Console, found: EvaluationDocument) -> None:
     bases = {one.base.digest: one.base for one in found.adapters if one.base is not None}
     on = ", ".join(short_name(base) for base in bases.values()) or "no base"
-    console.print(Text(f"{len(found.adapters)} adapters on {on}, suite {words.name(found.suite)}", style="bold"))
+    console.print(Text(f"{words.count(len(found.adapters), 'adapter')} on {on}, suite {words.name(found.suite)}", style="bold"))
     console.print(_table(found))
     for one in found.adapters:
         for line in _lost(one):

@@ -238,6 +238,7 @@ def test_time_left_is_a_rate_over_a_window_and_says_when_more_is_to_come(ticking
     assert (here.seconds, here.open) == (40.0, True)
     assert every.seconds == 40 + 11 + 40
     assert "at least 40 s left here" in pace.words()
+    assert pace.fraction() == pytest.approx(0.3)
     see(40, step="evaluate", item="second", done=1, total=2)
     see(20, step="evaluate", item="", done=2, total=2)
     see(0, step="adapter", item="b", done=1, total=2)
