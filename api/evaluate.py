@@ -173,7 +173,7 @@ def _measured(
     order = [(place, c) for place, c in enumerate(taken) if isinstance(c, Composition)]
     first = {c.base.digest if c.base else "": place for place, c in reversed(order)}
     order.sort(key=lambda one: first[one[1].base.digest if one[1].base else ""])
-    fresh: dict[int, list[str]] = {place: [] for place, _ in order}
+    fresh: dict[int, list[ItemRow]] = {place: [] for place, _ in order}
     contexts = {place: replace(ctx, keep=partial(_keep, ctx, noted)) for place, noted in fresh.items()}
     running.ahead([(composition, contexts[place]) for place, composition in order])
     for turn, (place, composition) in enumerate(order):
@@ -182,12 +182,14 @@ def _measured(
     return found
 
 
-def _one(name: str, composition: Composition, proxies: Mapping[str, Evaluator], ctx: RunContext, fresh: Sequence[str]) -> Evaluated:
+def _one(
+    name: str, composition: Composition, proxies: Mapping[str, Evaluator], ctx: RunContext, fresh: Sequence[ItemRow]
+) -> Evaluated:
     watch = Stopwatch()
     dossier = measure(composition, proxies, ctx)
     return evaluated(name, dossier, seconds=watch.seconds, fresh=fresh)
 
 
-def _keep(ctx: RunContext, noted: list[str], row: ItemRow) -> None:
+def _keep(ctx: RunContext, noted: list[ItemRow], row: ItemRow) -> None:
     ctx.store.keep(row)
-    noted.append(row.task)
+    noted.append(row.model_copy(update={"values": {}}))

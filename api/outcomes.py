@@ -81,7 +81,7 @@ def evaluation_exit_code(found: EvaluationDocument) -> tuple[int, str]:
     if degraded := by_standing.get("degraded"):
         return REJECT, f"degraded: {', '.join(degraded)}"
     if all(not one.measurements for one in found.adapters):
-        first = next((gap for one in found.adapters for gap in one.gaps()), "no evaluator had anything to measure")
+        first = next((str(gap) for one in found.adapters for gap in one.gaps()), "no evaluator had anything to measure")
         return ERROR, f"nothing could be measured; first: {first[:200]}"
     rest = {k: v for k, v in by_standing.items() if k != "retained"}
     if rest:

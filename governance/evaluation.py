@@ -6,6 +6,7 @@ is the statistics' word at a margin, and what could not be measured is said with
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
@@ -14,11 +15,10 @@ from pydantic import Field, JsonValue
 
 from governance.context import EvaluationSettings
 from governance.dossier import Dossier
-from governance.evidence import Check, Measurement
+from governance.evidence import Check, ItemRow, Measurement
 from governance.subject import Noun, SourceKind, Subject
 
-#: How the metrics are called that repeat a family's number for one task; their outcome is no claim of its own, because it is
-#: not corrected for how many tasks were asked.
+#: How the metrics are called that repeat a family's number for one task; what is claimed is said of families.
 _DETAIL = "-task"
 Standing = Literal["retained", "incomplete", "inconclusive", "degraded", "not-measured"]
 
@@ -38,6 +38,17 @@ class Trouble(Noun):
 
     message: str
     hint: str = ""
+
+
+class Gap(Noun):
+    """One thing that was not measured."""
+
+    check: str = Field(description="the evaluator; empty: the adapter was not taken in")
+    item: str = ""
+    reason: str
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.check, self.item, self.reason)))
 
 
 class Costs(Noun):
@@ -68,16 +79,16 @@ class Evaluated(Noun):
                 found.setdefault((m.metric, str(m.details.get("family", m.scope))), m)
         return tuple(found.values())
 
-    def gaps(self) -> tuple[str, ...]:
+    def gaps(self) -> tuple[Gap, ...]:
         """Return what was not measured, each with its reason."""
         if self.trouble is not None:
-            return (self.trouble.message,)
-        found: list[str] = []
+            return (Gap(check="", reason=self.trouble.message),)
+        found: list[Gap] = []
         for check in self.checks:
             missed = [c for c in check.coverage if not c.outcome.checked]
-            found += [f"{check.id}: {c.item}: {c.reason or c.outcome.value}" for c in missed]
+            found += [Gap(check=check.id, item=c.item, reason=c.reason or c.outcome.value) for c in missed]
             if not check.outcome.checked and not missed:
-                found.append(f"{check.id}: {check.reason or check.outcome.value}")
+                found.append(Gap(check=check.id, reason=check.reason or check.outcome.value))
         return tuple(found)
 
     def standing(self) -> Standing:
@@ -134,16 +145,16 @@ def identity(subject: Subject) -> Identity:
     )
 
 
-def evaluated(asked: str, dossier: Dossier, *, seconds: float, fresh: Iterable[str]) -> Evaluated:
+def evaluated(asked: str, dossier: Dossier, *, seconds: float, fresh: Iterable[ItemRow]) -> Evaluated:
     """Return one adapter's part of the document.
 
     Args:
         asked: As it was named in the call.
         dossier: What the evaluators said.
         seconds: What they took.
-        fresh: Task of every row that was kept during this run.
+        fresh: Every row that was kept during this run.
     """
-    rows = list(fresh)
+    answers = Counter((row.task, row.model_key) for row in fresh)
     composition = dossier.composition
     return Evaluated(
         asked=asked,
@@ -152,11 +163,18 @@ def evaluated(asked: str, dossier: Dossier, *, seconds: float, fresh: Iterable[s
         composition=composition.digest,
         measurements=dossier.measurements,
         checks=dossier.checks,
-        costs=Costs(seconds=seconds, answered=len(rows), from_rows=_from_rows(dossier.measurements, rows)),
+        costs=Costs(seconds=seconds, answered=answers.total(), from_rows=_from_rows(dossier.measurements, answers)),
     )
 
 
-def _from_rows(measurements: Iterable[Measurement], fresh: list[str]) -> int:
-    """Return how many answers of tasks were known: base and adapter answer each item of a task once."""
+def _from_rows(measurements: Iterable[Measurement], answers: Counter[tuple[str, str]]) -> int:
+    """Return how many answers of tasks were known: base and adapter answer each item of a task once.
+
+    A third model key is the base asked again, to see how far it is from itself; it answers a part of the items only.
+    """
     scopes = {m.scope: m.n for m in measurements if is_detail(m.metric)}
-    return sum(max(0, 2 * n - fresh.count(task)) for task, n in scopes.items())
+    found = 0
+    for task, n in scopes.items():
+        asked = sorted((count for (name, _), count in answers.items() if name == task), reverse=True)
+        found += max(0, 2 * n - sum(asked[:2]))
+    return found

@@ -38,7 +38,7 @@ Examples:
 
 Answers are kept as they come: after an interruption the same command goes on where it was.
 """
-Shape = Literal["table", "json"]
+Shape = Literal["table", "json", "html"]
 
 
 def evaluate_command(
@@ -63,6 +63,8 @@ def evaluate_command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
 ) -> None:
     """Measure adapters against their base."""
+    if output is not None and not output.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {output.absolute().parent}", param_hint="--output")
     with errors_shown(as_json=format_id == "json"):
         evaluation = EvaluationSettings(
             suite=_suite(suite), tasks=_split(tasks), data=data.resolve() if data else None, limit=limit, device=device,
@@ -89,12 +91,20 @@ def show(found: EvaluationDocument, format_id: Shape, output: Path | None) -> No
         if format_id == "table":
             print_evaluation(found, output)
         elif output is not None:
-            output.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            output.write_bytes(_document(found, format_id))
         else:
-            typer.echo(found.model_dump_json(indent=2))
+            typer.echo(_document(found, format_id).decode().rstrip("\n"))
     except OSError as error:
         hint = "the answers are kept: the same command with another --output takes seconds"
         raise SubjectError(f"{output} cannot be written: {error.strerror}", hint=hint) from error
+
+
+def _document(found: EvaluationDocument, format_id: Literal["json", "html"]) -> bytes:
+    if format_id == "json":
+        return found.model_dump_json(indent=2).encode() + b"\n"
+    from reports._render.compared import evaluation_page
+
+    return evaluation_page(found)
 
 
 def end_evaluation(found: EvaluationDocument) -> None:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from rich.markup import escape
 from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -67,7 +68,7 @@ class Pace:
         now = self.clock()
         if progress.step == "adapter":
             self._end_adapter(now)
-            self.name, self.place, self.adapters = progress.item, progress.done, progress.total or 0
+            self.name, self.place, self.adapters = _short(progress.item), progress.done, progress.total or 0
             self._began_adapter, self._step, self._steps = now, 0, 0
         elif progress.step == "evaluate" and not progress.message:
             self._end_evaluator(now)
@@ -81,6 +82,11 @@ class Pace:
             while self._window[0][0] < now - _WINDOW and len(self._window) > 2:
                 self._window.popleft()
         self.message = progress.message or progress.item
+
+    def fraction(self) -> float:
+        """Return how many adapters are done, the one at work in part: evaluators count alike, for want of better."""
+        within = self.done / self.total if self.total else 0.0
+        return self.place + (min(self._step + within, self._steps) / self._steps if self._steps else 0.0)
 
     def rate(self) -> float | None:
         """Return answers for each second over the window, or None if too little is known."""
@@ -135,6 +141,11 @@ class Pace:
         return " · ".join(filter(None, parts))
 
 
+def _short(name: str) -> str:
+    """Return a folder's own name without the way to it; a Hub name as it is."""
+    return PurePosixPath(name).name or name if name.startswith(("/", ".", "~")) else name
+
+
 def span(seconds: float) -> str:
     """Return a duration with one or two units: ``40 s``, ``3 min``, ``1 h 20 min``."""
     whole = round(seconds)
@@ -169,9 +180,8 @@ class _OneBar:
         """Show one sign of life."""
         self._pace.see(progress)
         pace = self._pace
-        within = pace.done / pace.total if pace.total else 0.0
         whole = pace.adapters or None
-        self._bars.update(self._bar, description=escape(pace.words()[:120]), completed=pace.place + within, total=whole)
+        self._bars.update(self._bar, description=escape(pace.words()[:120]), completed=pace.fraction(), total=whole)
 
 
 class _Lines:
@@ -186,7 +196,8 @@ class _Lines:
         """Show one sign of life."""
         self._pace.see(progress)
         here, now = f"{self._pace.place} {self._pace.name} {self._pace.evaluator}", self._clock()
-        if progress.step == "adapter" or (here == self._said and now - self._last < _BETWEEN):
+        begins = progress.step == "adapter" or (self._pace.name and not self._pace.evaluator)
+        if begins or (here == self._said and now - self._last < _BETWEEN):
             return
         self._said, self._last = here, now
         err.print(f"[{now:7.1f} s] {self._pace.words()}", markup=False, soft_wrap=True)

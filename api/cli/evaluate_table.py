@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from governance.evaluation import Evaluated, EvaluationDocument, Identity, is_detail
+from governance.evaluation import Evaluated, EvaluationDocument, is_detail
 from governance.evidence import Measurement
 from reports._render import words
+from reports._render.compared import label, short_name
+from reports._render.drawn import is_difference
 from reports._render.examples import changed_items
-from reports._render.measured import is_difference
 
 _VERDICTS = {"retained": "green", "degraded": "bold red", "inconclusive": "yellow"}
 _STANDINGS = {"retained": "green", "degraded": "bold red"}
-_COLUMNS = ("adapter", "measured", "base", "adapter's", "difference", "interval", "margin", "n", "outcome")
+_COLUMNS = ("measured", "base", "adapter", "difference", "interval", "margin", "n", "outcome")
 #: Items shown of those that an adapter lost; the document holds all that were kept as examples.
 _MOST_LOST = 5
-#: Columns of a file.
-_WIDTH = 160
+#: Columns where no terminal says how many there are.
+_WIDTH = 140
 
 
 def print_evaluation(found: EvaluationDocument, output: Path | None = None) -> None:
@@ -32,7 +33,8 @@ def print_evaluation(found: EvaluationDocument, output: Path | None = None) -> N
         output: A file instead of standard output.
     """
     if output is None:
-        _print(Console(soft_wrap=False), found)
+        console = Console()
+        _print(console if console.is_terminal else Console(width=_WIDTH), found)
         return
     with output.open("w", encoding="utf-8") as stream:
         _print(Console(file=stream, width=_WIDTH), found)
@@ -40,15 +42,16 @@ def print_evaluation(found: EvaluationDocument, output: Path | None = None) -> N
 
 def _print(console: Console, found: EvaluationDocument) -> None:
     bases = {one.base.digest: one.base for one in found.adapters if one.base is not None}
-    on = ", ".join(_short(base) for base in bases.values()) or "no base"
-    console.print(Text(f"{len(found.adapters)} adapters on {on}, suite {words.name(found.suite)}", style="bold"))
+    on = ", ".join(short_name(base) for base in bases.values()) or "no base"
+    console.print(Text(f"{words.count(len(found.adapters), 'adapter')} on {on}, suite {words.name(found.suite)}", style="bold"))
     console.print(_table(found))
     for one in found.adapters:
         for line in _lost(one):
             console.print(line)
     for one in found.adapters:
-        for gap in one.gaps():
-            console.print(Text(f"not measured: {label(one)}: {words.visible(gap)}", style="yellow"))
+        for gap, checks in _gaps(one).items():
+            asked = f"{', '.join(checks)}: " if checks else ""
+            console.print(Text(f"not measured: {label(one)}: {asked}{words.visible(gap)}", style="yellow"))
         if one.trouble is not None and one.trouble.hint:
             console.print(Text(f"  what to do: {words.visible(one.trouble.hint)}", style="dim"))
     for name, reason in found.not_asked.items():
@@ -58,18 +61,23 @@ def _print(console: Console, found: EvaluationDocument) -> None:
 
 
 def _table(found: EvaluationDocument) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for column in _COLUMNS:
-        table.add_column(column, overflow="fold", justify="right" if column == "n" else "left")
+        table.add_column(column, overflow="fold", no_wrap=column != "measured", justify="right" if column == "n" else "left")
     for one in found.adapters:
-        name = Text(label(one), style="bold")
         standing = Text(one.standing().replace("-", " "), style=_STANDINGS.get(one.standing(), "yellow"))
-        table.add_row(name, *[""] * (len(_COLUMNS) - 2), standing)
+        table.add_row(Text(label(one), style="bold"), *[""] * (len(_COLUMNS) - 2), standing)
         for measurement in _ordered(one):
-            table.add_row("", *_row(measurement))
-        spent = f"{words.seconds(one.costs.seconds)}, {one.costs.answered} answers asked, {one.costs.from_rows} known"
-        table.add_row("", Text(spent, style="dim"))
+            table.add_row(*_row(measurement))
     return table
+
+
+def _gaps(one: Evaluated) -> dict[str, list[str]]:
+    """Return what was not measured, and which evaluators say so: what one base lacks, several of them miss."""
+    found: dict[str, list[str]] = {}
+    for gap in one.gaps():
+        found.setdefault(": ".join(filter(None, (gap.item, gap.reason))), []).extend(filter(None, [gap.check]))
+    return found
 
 
 def _ordered(one: Evaluated) -> Iterable[Measurement]:
@@ -88,12 +96,13 @@ def _ordered(one: Evaluated) -> Iterable[Measurement]:
 def _row(m: Measurement) -> tuple[Text, ...]:
     difference = is_difference(m)
     show = words.signed if difference else words.number
-    what = f"  · {words.name(m.scope)}" if is_detail(m.metric) else f"{words.name(m.metric)} · {words.name(m.scope)}"
+    detail = is_detail(m.metric)
+    what = f"    {words.name(m.scope)}" if detail else f"  {words.name(m.metric)} · {words.name(m.scope)}"
     return (
-        Text(what, style="dim" if is_detail(m.metric) else ""),
+        Text(what, style="dim" if detail else ""),
         Text("" if m.base_value is None else words.number(m.base_value)),
         Text("" if m.adapter_value is None else words.number(m.adapter_value)),
-        Text(show(m.value, m.unit), style="" if is_detail(m.metric) else "bold"),
+        Text(show(m.value, m.unit), style="" if detail else "bold"),
         Text("" if m.interval is None else words.interval(m.interval, sign=difference)),
         Text("" if m.margin is None else words.number(m.margin)),
         Text(str(m.n)),
@@ -117,15 +126,6 @@ def _lost(one: Evaluated) -> Iterable[Text]:
 def _how(found: EvaluationDocument) -> str:
     paths = "; ".join(words.name(path) for path in found.kernel_paths) or "no model was run"
     margins = ", ".join(f"{k} {v:g}" for k, v in found.margins.items())
-    return f"seed {found.seed} · {paths} · margins of policy {words.name(found.policy.partition('@')[0])}: {margins}"
-
-
-def label(one: Evaluated) -> str:
-    """Return what an adapter is called: its Hub name, or its folder's own name."""
-    return _short(one.adapter) if one.adapter is not None else words.name(one.asked)
-
-
-def _short(model: Identity) -> str:
-    if model.commit is not None:
-        return f"{words.name(model.name)}@{model.commit[:7]}"
-    return words.name(PurePosixPath(model.name).name or model.name)
+    spent = sum(one.costs.answered for one in found.adapters), sum(one.costs.from_rows for one in found.adapters)
+    asked = f"{spent[0]} answers asked, {spent[1]} known before, in {words.seconds(found.seconds)}"
+    return f"{asked} · seed {found.seed} · {paths} · margins of policy {words.name(found.policy.partition('@')[0])}: {margins}"
