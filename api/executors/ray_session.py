@@ -50,7 +50,7 @@ class Session:
                 hint="run the curator on a node of the cluster, with --ray-address auto",
             )
         own = not self.address
-        if own and "ray" in sys.modules and "RAY_AUTH_MODE" not in os.environ:  # noqa: TID251 - as below
+        if own and sys.modules.get("ray") is not None and "RAY_AUTH_MODE" not in os.environ:  # noqa: TID251 - as below
             raise PrerequisiteError(
                 "Ray was imported before its settings were made, and would listen to the whole network",
                 hint="set RAY_AUTH_MODE=token and RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 before the program starts",
