@@ -22,7 +22,7 @@ import evaluators
 from api.executors.local import LocalExecutor
 from api.executors.ray import RayExecutor
 from governance.context import EvaluationSettings, RunContext, Stopwatch, new_run_id, utc_now
-from governance.contracts import Divisible
+from governance.contracts import Divisible, Evaluator
 from governance.evidence import Coverage, ItemRow, Measurement
 from governance.plugins import discover
 from governance.store import Store
@@ -73,7 +73,8 @@ def run(asked: argparse.Namespace, home: Path, executor: Executor, kill_after: i
             device=asked.device,
         ),
     )
-    plugins = {k: p for k, p in discover(evaluators, Divisible).items() if not asked.only or k in asked.only}
+    every = discover(evaluators, Evaluator)
+    plugins = {k: p for k, p in every.items() if (k in asked.only if asked.only else isinstance(p, Divisible))}
     compositions = [compose(store, asked.base, adapter) for adapter in asked.adapters]
     watch = Stopwatch()
     with executor:
