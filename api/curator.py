@@ -15,13 +15,11 @@ import structlog
 import evaluators
 import reports
 import scanners
-from api.executors.local import LocalExecutor
+from api.assembly import executor, run_context, source, with_task_data
 from api.settings import Settings
-from evaluators._items.catalog import hub_datasets
-from governance.context import EvaluationSettings, Progress, RunContext, new_run_id, utc_now
+from governance.context import EvaluationSettings, Progress, RunContext, utc_now
 from governance.contracts import Evaluator, ReportFormat, Scanner, Voice
 from governance.errors import PolicyError, SubjectError
-from governance.hub import Acquirer
 from governance.ledger import Ledger
 from governance.licensing import Intent
 from governance.pipeline import audit
@@ -108,15 +106,14 @@ class Curator:
         ctx = self._context(judge, intent or Intent(), evaluation or EvaluationSettings(), run_id, emit, checkpoint)
         log = self._log.bind(run_id=ctx.run_id, adapter=str(ref.adapter))
         log.info("audit.started", policy=judge.id)
-        unsafe = self.settings.isolation == "unsafe-none"
-        with LocalExecutor(self.settings.folder / "logs", unsafe=unsafe) as executor:
-            source = self._source(executor, base_weights=stage == "all")
-            ctx = self._with_task_data(ctx, source)
+        with executor(self.settings) as running:
+            acquirer = source(self.settings, running.describe())
+            ctx = with_task_data(ctx, acquirer)
             card = audit(
                 ref,
-                source=source,
-                scanners=executor.scanners(self.scanners),
-                evaluators=executor.evaluators(self.evaluators) if stage == "all" else {},
+                source=acquirer,
+                scanners=running.scanners(self.scanners),
+                evaluators=running.evaluators(self.evaluators) if stage == "all" else {},
                 policy=judge,
                 ledger=self.ledger,
                 ctx=ctx,
@@ -158,9 +155,8 @@ class Curator:
         judge = self.policy(policy or self.settings.policy)
         if reuse:
             ctx = self._context(judge, intent, evaluation, None, emit, checkpoint)
-            unsafe = self.settings.isolation == "unsafe-none"
-            with LocalExecutor(self.settings.folder / "logs", unsafe=unsafe) as executor:
-                composition = self._source(executor, base_weights=True).acquire(ref, ctx)
+            with executor(self.settings) as running:
+                composition = source(self.settings, running.describe()).acquire(ref, ctx)
             found = self.ledger.latest_on(composition.digest, policy_digest=judge.digest)
             if found is not None and _holds(found, judge, ctx):
                 return found, True
@@ -192,20 +188,13 @@ class Curator:
         emit: Callable[[Progress], None],
         checkpoint: Callable[[], None],
     ) -> RunContext:
-        return RunContext(
-            run_id=run_id or new_run_id(),
-            on=utc_now(),
-            store=self.store,
-            seed=self.settings.seed,
-            limits=self.settings.limits,
+        return replace(
+            run_context(self.settings, run_id=run_id, emit=emit, checkpoint=checkpoint),
             evaluation=evaluation,
             license_terms=license_table(),
             intent=intent,
             margins=judge.margins,
-            trusted_publishers=self.settings.publishers(),
-            emit=emit,
             keep=self.store.keep,
-            checkpoint=checkpoint,
         )
 
     def _remember(self, policy: LoadedPolicy) -> None:
@@ -222,19 +211,6 @@ class Curator:
         if format_id not in self.formats:
             raise SubjectError(f"there is no report format {format_id!r}", hint="one of: " + ", ".join(self.formats))
         return self.formats[format_id].render(card)
-
-    def _source(self, executor: LocalExecutor, *, base_weights: bool) -> Acquirer:
-        token = self.settings.token.get_secret_value() if self.settings.token else None
-        return Acquirer(describe=executor.describe(), endpoint=self.settings.endpoint, token=token, offline=self.settings.offline)
-
-    def _with_task_data(self, ctx: RunContext, source: Acquirer) -> RunContext:
-        """Fetch the data sets of lm-eval tasks asked for by name; a child could not."""
-        if not ctx.evaluation.tasks:
-            return ctx
-        folders = {}
-        for name in sorted({dataset for dataset, _ in hub_datasets(ctx.evaluation.tasks).values()}):
-            folders[name] = source.fetch_dataset(name, None, ctx)
-        return replace(ctx, evaluation=ctx.evaluation.model_copy(update={"task_data": folders}))
 
 
 def _holds(card: Scorecard, judge: LoadedPolicy, ctx: RunContext) -> bool:

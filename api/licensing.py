@@ -12,19 +12,17 @@ from pathlib import Path
 from pydantic import Field
 
 import scanners
-from api.executors.local import LocalExecutor
+from api.assembly import local_executor, run_context, source
 from api.settings import Settings
-from governance.context import Progress, RunContext, new_run_id, utc_now
+from governance.context import Progress
 from governance.contracts import Scanner
 from governance.dossier import Dossier
 from governance.errors import SubjectError
 from governance.evidence import Check, Component, Finding
-from governance.hub import Acquirer
 from governance.hub.local import folder_of, readable_of
 from governance.licensing import Intent
 from governance.pipeline import inspect
 from governance.plugins import discover
-from governance.store import Store
 from governance.subject import ArtifactRef, CompositionRef, Noun, SourceKind
 from policies.licenses import license_table
 
@@ -103,28 +101,15 @@ def _judged(
     checkpoint: Callable[[], None],
 ) -> Dossier:
     plugins = {k: p for k, p in discover(scanners, Scanner).items() if k == _PLUGIN}
-    ctx = RunContext(
-        run_id=new_run_id(),
-        on=utc_now(),
-        store=Store(settings.folder / "store"),
-        limits=settings.limits,
-        license_terms=license_table(),
-        intent=intent,
-        emit=emit,
-        checkpoint=checkpoint,
-    )
+    ctx = replace(run_context(settings, emit=emit, checkpoint=checkpoint), license_terms=license_table(), intent=intent)
     ctx.store.root.mkdir(parents=True, exist_ok=True)  # before a child starts: what is not there cannot be opened to it
     name = ref.adapter.name
     local = ref.adapter.source is SourceKind.LOCAL and Path(name).exists()
     ctx = replace(ctx, folders={name: folder_of(name)} if local else {})
     reachable = readable_of(name) if local else ()
-    unsafe = settings.isolation == "unsafe-none"
-    with LocalExecutor(settings.folder / "logs", unsafe=unsafe, readable=reachable) as executor:
-        token = settings.token.get_secret_value() if settings.token else None
-        source = Acquirer(
-            describe=executor.describe(), endpoint=settings.endpoint, token=token, offline=settings.offline, documents_only=True
-        )
-        return inspect(source.acquire(ref, ctx), executor.scanners(plugins), ctx)
+    with local_executor(settings, readable=reachable) as executor:
+        acquirer = source(settings, executor.describe(), documents_only=True)
+        return inspect(acquirer.acquire(ref, ctx), executor.scanners(plugins), ctx)
 
 
 def _questions(intent: Intent) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from governance.errors import (
     SignatureError,
     SubjectError,
 )
+from governance.evaluation import EvaluationDocument
 from governance.evidence import Severity
 from governance.scan import ScanDocument
 from governance.verdict import Decision
@@ -66,6 +67,26 @@ def scan_exit_code(found: ScanDocument, threshold: Severity) -> tuple[int, str]:
     if gaps:
         return REVIEW, f"nothing above {threshold.value}, but {len(gaps)} parts were not scanned; first: {gaps[0][:200]}"
     return OK, f"nothing above {threshold.value} was found, and everything was read"
+
+
+def evaluation_exit_code(found: EvaluationDocument) -> tuple[int, str]:
+    """Return the exit code of an evaluation, and why; a loss that was shown wins over a gap.
+
+    Args:
+        found: What was measured.
+    """
+    by_standing: dict[str, list[str]] = {}
+    for one in found.adapters:
+        by_standing.setdefault(one.standing(), []).append(one.asked)
+    if degraded := by_standing.get("degraded"):
+        return REJECT, f"degraded: {', '.join(degraded)}"
+    if all(not one.measurements for one in found.adapters):
+        first = next((str(gap) for one in found.adapters for gap in one.gaps()), "no evaluator had anything to measure")
+        return ERROR, f"nothing could be measured; first: {first[:200]}"
+    rest = {k: v for k, v in by_standing.items() if k != "retained"}
+    if rest:
+        return REVIEW, "a person must look: " + "; ".join(f"{k.replace('-', ' ')}: {', '.join(v)}" for k, v in sorted(rest.items()))
+    return OK, "nothing degraded: every family of every adapter is retained"
 
 
 def http_status(error: CuratorError) -> int:

@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import scanners
+from api.assembly import local_executor, run_context
 from api.executors.local import LocalExecutor
 from api.settings import Settings
 from governance import VERSION
-from governance.context import Progress, RunContext, new_run_id, utc_now
+from governance.context import Progress, RunContext
 from governance.contracts import Profiled, Scanner, Voice
 from governance.dossier import Dossier
 from governance.hub.local import folder_of, in_place, readable_of
@@ -25,7 +26,6 @@ from governance.hub.selection import of_adapter, of_base_without_weights
 from governance.pipeline import inspect
 from governance.plugins import discover
 from governance.scan import ScanDocument, scan_document
-from governance.store import Store
 from governance.subject import ArtifactRef, BaseClaim, Composition, SourceKind, Subject
 
 _CHUNK = 1 << 20
@@ -67,20 +67,10 @@ def scan_path(
         SubjectError: There is nothing to scan.
         LimitError: There is more than allowed.
     """
-    ctx = RunContext(
-        run_id=new_run_id(),
-        on=utc_now(),
-        store=Store(settings.folder / "store"),
-        seed=settings.seed,
-        limits=settings.limits,
-        trusted_publishers=settings.publishers(),
-        emit=emit,
-        checkpoint=checkpoint,
-    )
+    ctx = run_context(settings, emit=emit, checkpoint=checkpoint)
     refs = [_local(p) for p in (path, base) if p is not None]
     reachable = tuple(folder for ref in refs for folder in readable_of(ref.name))
-    unsafe = settings.isolation == "unsafe-none"
-    with LocalExecutor(settings.folder / "logs", unsafe=unsafe, readable=reachable) as executor:
+    with local_executor(settings, readable=reachable) as executor:
         executor.warm(ctx)
         adapter = in_place(refs[0], ctx, of_adapter)
         parent = in_place(refs[1], ctx, of_base_without_weights) if base is not None else None

@@ -15,6 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from governance.context import Limits
 from governance.errors import PrerequisiteError
 
+#: Where evaluators run.
+ExecutorKind = Literal["local", "ray"]
+
 
 class Settings(BaseSettings):
     """What an installation can set; command-line options win over it."""
@@ -49,6 +52,10 @@ class Settings(BaseSettings):
     voices: tuple[str, ...] = Field(
         default=("modelscan",), description="other scanners that are asked too: modelscan, picklescan, fickling, modelaudit"
     )
+    executor: ExecutorKind = Field(default="local", description="where evaluators run: this machine, or a Ray cluster")
+    ray_address: str = Field(default="", description="Ray cluster to join, host:port or auto; empty: one is started here")
+    ray_actors: int = Field(default=0, ge=0, description="actors; 0: one for each GPU of the cluster, or each node without one")
+    ray_resource: str = Field(default="", description="custom Ray resource an actor's node must have; empty: any node")
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
     @property

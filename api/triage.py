@@ -7,21 +7,21 @@ The same scanners in the same confined child as ``api.scan``; only the bytes com
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import scanners
-from api.executors.local import LocalExecutor
+from api.assembly import local_executor, run_context, source
 from api.scan import chosen
 from api.settings import Settings
 from governance import VERSION
-from governance.context import Progress, RunContext, new_run_id, utc_now
+from governance.context import Progress
 from governance.contracts import Scanner, Voice
 from governance.dossier import Dossier
 from governance.evidence import Check, Coverage, Outcome
-from governance.hub import Acquirer, RangedFiles, Transferred
+from governance.hub import RangedFiles, Transferred
 from governance.pipeline import inspect
 from governance.plugins import discover
 from governance.scan import TRANSFER, ScanDocument, scan_document
-from governance.store import Store
 from governance.subject import CompositionRef
 
 
@@ -51,28 +51,16 @@ def triage(
         SubjectError: The repository is missing, closed, or out of reach.
         LimitError: It lists too many files.
     """
-    store = Store(settings.folder / "store")
-    files = RangedFiles(store.root / "incoming", budget=budget)
-    ctx = RunContext(
-        run_id=new_run_id(),
-        on=utc_now(),
-        store=store,
-        seed=settings.seed,
-        limits=settings.limits,
-        fetch=files.read,
-        emit=emit,
-        checkpoint=checkpoint,
-    )
+    ctx = run_context(settings, emit=emit, checkpoint=checkpoint)
+    files = RangedFiles(ctx.store.root / "incoming", budget=budget)
+    ctx = replace(ctx, fetch=files.read)
     plugins = discover(scanners, Scanner)
     asked, not_asked = chosen(plugins, values=False, voices=())
     not_asked |= {k: f"asks {p.engine}, which needs whole files" for k, p in plugins.items() if isinstance(p, Voice)}
-    token = settings.token.get_secret_value() if settings.token else None
     try:
-        with LocalExecutor(settings.folder / "logs", unsafe=settings.isolation == "unsafe-none") as executor:
-            source = Acquirer(
-                describe=executor.describe(), endpoint=settings.endpoint, token=token, offline=settings.offline, backoff=backoff
-            )
-            composition = source.acquire_ranged(ref, ctx, files)
+        with local_executor(settings) as executor:
+            acquirer = source(settings, executor.describe(), backoff=backoff)
+            composition = acquirer.acquire_ranged(ref, ctx, files)
             dossier = inspect(composition, executor.scanners(asked), ctx)
         files.confirm()
         cost = files.transferred(composition.adapter.name)

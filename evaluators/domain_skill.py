@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from governance.context import RunContext
 from governance.evidence import Coverage, Measurement, Metric, Outcome
@@ -32,6 +33,7 @@ class DomainSkill:
 
     id = "domain-skill"
     version = "1"
+    divisible: Literal[True] = True
     declares = (
         Metric(
             id="domain-skill",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from governance.context import RunContext
 from governance.evidence import Coverage, Measurement, Metric
@@ -33,6 +34,7 @@ class Retention:
 
     id = "retention"
     version = "1"
+    divisible: Literal[True] = True
     declares = (
         Metric(
             id="retention",

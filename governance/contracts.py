@@ -79,6 +79,19 @@ class Evaluator(Plugin, Protocol):
 
 
 @runtime_checkable
+class Divisible(Evaluator, Protocol):
+    """An evaluator whose work can be shared out.
+
+    With ``EvaluationSettings.shard`` it answers these items only, keeps their rows and concludes nothing. Once every row is
+    kept, the whole job gives the same numbers wherever it runs.
+    """
+
+    @property
+    def divisible(self) -> Literal[True]:
+        """Always."""
+
+
+@runtime_checkable
 class ReportFormat(Protocol):
     """Turns a recorded scorecard into bytes; same scorecard, same bytes."""
 

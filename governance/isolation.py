@@ -170,7 +170,7 @@ class Child:
                     case Done():
                         return
                     case Stopped() as stopped:
-                        _raise(stopped)
+                        raise error_of(stopped)
                     case Want() as want:
                         self._give(want, fetch, start + seconds, checkpoint)
                         last = time.monotonic()
@@ -263,16 +263,17 @@ class Child:
             self._lines = -1
 
 
-def _raise(stopped: Stopped) -> None:
+def error_of(stopped: Stopped) -> CuratorError | TimeoutError:
+    """Return what a job that ended early stands for; the other way round is ``governance.wire.stopped``."""
     match stopped.outcome:
         case "skipped":
-            raise PrerequisiteError(stopped.reason, hint=stopped.hint)
+            return PrerequisiteError(stopped.reason, hint=stopped.hint)
         case "timed-out":
-            raise TimeoutError(stopped.reason)
+            return TimeoutError(stopped.reason)
         case "limit":
-            raise LimitError(stopped.reason, limit=0, actual=0, hint=stopped.hint)
+            return LimitError(stopped.reason, limit=0, actual=0, hint=stopped.hint)
         case "failed":
-            raise PluginError(stopped.reason, hint=stopped.hint)
+            return PluginError(stopped.reason, hint=stopped.hint)
 
 
 def _python_paths() -> list[str]:

@@ -74,7 +74,7 @@ def audit(
             created=ctx.on,
             curator_version=VERSION,
             settings=settings,
-            versions=_versions(),
+            versions=versions(),
             seconds=watch.seconds,
             dossier=dossier,
             verdict=policy.decide(dossier, on=ctx.on, intent=ctx.intent),
@@ -103,6 +103,24 @@ def inspect(composition: Composition, scanners: Mapping[str, Scanner], ctx: RunC
     """
     gather = _Gatherer(ledger=_Unrecorded(), ctx=ctx, known={})
     return gather(Dossier(composition=composition), "inspect", scanners, lambda p: p.scan(composition, ctx))
+
+
+def measure(composition: Composition, evaluators: Mapping[str, Evaluator], ctx: RunContext) -> Dossier:
+    """Ask every evaluator and judge nothing: what an evaluation without a verdict needs. Item rows are kept, checks are not.
+
+    Args:
+        composition: Pinned and fetched.
+        evaluators: By id; asked in id order.
+        ctx: Everything handed down.
+
+    Returns:
+        A dossier with one check for each evaluator.
+
+    Raises:
+        Cancelled: The caller ended it.
+    """
+    gather = _Gatherer(ledger=_Unrecorded(), ctx=ctx, known={})
+    return gather(Dossier(composition=composition), "evaluate", evaluators, lambda p: p.measure(composition, ctx))
 
 
 class _Notebook(Protocol):
@@ -235,7 +253,8 @@ def _key(composition: str, settings: Mapping[str, str], plugins: Mapping[str, Pl
     return canonical_digest([composition, VERSION, dict(settings), sorted((p.id, p.version) for p in plugins.values())])
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the installed libraries whose version changes what is measured or found."""
     found: dict[str, str] = {}
     for name in _RECORDED:
         try:

@@ -138,6 +138,19 @@ def job_for(
     )
 
 
+def stopped(error: Exception) -> Stopped:
+    """Return the line that says why a job ended early."""
+    match error:
+        case PrerequisiteError():
+            return Stopped(reason=error.message, outcome="skipped", hint=error.hint)
+        case TimeoutError():
+            return Stopped(reason=str(error), outcome="timed-out")
+        case LimitError():
+            return Stopped(reason=error.message, outcome="limit", hint=error.hint)
+        case _:
+            return Stopped(reason=f"{type(error).__name__}: {error}"[:2000])
+
+
 def serve(handler: Handler, *, isolation: str) -> None:
     """Answer jobs from standard input until it closes. Called once, by a child's entry point.
 
@@ -234,12 +247,6 @@ def _answer(handler: Handler, job: Job, out: _Out) -> Done | Stopped:
     try:
         for said in handler(job, ctx):
             out.write(Described(description=said) if isinstance(said, Description) else said)
-    except PrerequisiteError as error:
-        return Stopped(reason=error.message, outcome="skipped", hint=error.hint)
-    except TimeoutError as error:
-        return Stopped(reason=str(error), outcome="timed-out")
-    except LimitError as error:
-        return Stopped(reason=error.message, outcome="limit", hint=error.hint)
     except Exception as error:  # noqa: BLE001 - the child's twin of the pipeline's rule: a crash is a line with a reason
-        return Stopped(reason=f"{type(error).__name__}: {error}"[:2000])
+        return stopped(error)
     return Done()

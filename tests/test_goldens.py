@@ -195,14 +195,14 @@ def test_an_unknown_metric_is_shown_under_its_own_name() -> None:
 
 
 def test_a_chart_shows_hostile_labels_as_text() -> None:
-    from reports._render.charts import interval_chart
-    from reports._render.measured import Bar
+    from reports._render.charts import dots_chart
+    from reports._render.drawn import Bar
 
-    drawn = interval_chart([Bar("<script>alert(1)</script>", 0.5, 0.4, 0.3, 0.5, 0.45)])
+    drawn = dots_chart([Bar("<script>alert(1)</script>", 0.5, 0.4, 0.3, 0.5, False)])
     assert drawn.startswith("<svg")
     assert "<script" not in drawn
     assert "&lt;script&gt;" in drawn
-    assert interval_chart([]) == ""
+    assert dots_chart([]) == ""
 
 
 @pytest.mark.parametrize(

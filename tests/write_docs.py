@@ -59,6 +59,13 @@ def policy_schema() -> str:
     return _text(json_schema())
 
 
+def evaluation_schema() -> str:
+    """Return docs/evaluation.schema.json."""
+    from governance.evaluation import json_schema
+
+    return _text(json_schema())
+
+
 def openapi() -> str:
     """Return docs/openapi.json."""
     from api.rest.app import openapi_document
@@ -76,6 +83,7 @@ DOCUMENTS: Mapping[str, Callable[[], str]] = {
     "rules.md": rules,
     "scorecard.schema.json": scorecard_schema,
     "policy.schema.json": policy_schema,
+    "evaluation.schema.json": evaluation_schema,
     "openapi.json": openapi,
 }
 

@@ -9,7 +9,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from api.cli.session import Interrupt, command_app, curator, end_with, err, errors_shown, watched
+from api.cli.session import (
+    ExecutorOption,
+    Interrupt,
+    RayActors,
+    RayAddress,
+    command_app,
+    curator,
+    end_with,
+    err,
+    errors_shown,
+    watched,
+)
 from api.curator import Curator
 from api.references import parse_reference
 from governance.context import EvaluationSettings
@@ -92,10 +103,14 @@ def audit(
     revenue: Annotated[int | None, typer.Option(help="your revenue, US dollars a year", min=0)] = None,
     format_id: Format = "table",
     report: Annotated[list[str] | None, typer.Option(help="also write FORMAT=FILE (repeatable)", metavar="FORMAT=FILE")] = None,
+    executor: ExecutorOption = None,
+    ray_address: RayAddress = None,
+    ray_actors: RayActors = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
 ) -> None:
     """Audit one adapter."""
-    with errors_shown(as_json=format_id == "json"), curator() as opened:
+    where = {"executor": executor, "ray_address": ray_address, "ray_actors": ray_actors}
+    with errors_shown(as_json=format_id == "json"), curator(**where) as opened:
         wanted = list(_destinations(opened, report or []))
         _assert_format(opened, format_id)
         ref_asked = CompositionRef(adapter=parse_reference(ref), base=parse_reference(base) if base else None)

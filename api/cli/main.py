@@ -18,6 +18,7 @@ _COMMANDS = {
     "audit": ("audit", "audit_app"),
     "gate": ("gate", "gate_app"),
     "lock": ("gate", "lock_app"),
+    "evaluate": ("evaluate", "app"),
     "scan": ("scan", "app"),
     "license": ("license", "app"),
     "report": ("audit", "report_app"),

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 import governance.context as context
 from api.outcomes import EXIT_CODES, exit_code, problem
-from api.settings import Settings
+from api.settings import ExecutorKind, Settings
 from governance.errors import Cancelled, CuratorError
 from governance.verdict import Decision
 
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 #: How a list of rows is printed.
 RowFormat = Annotated[Literal["table", "json"], typer.Option("--format", "-f")]
+#: Where evaluators run; None leaves it to the settings.
+ExecutorOption = Annotated[ExecutorKind | None, typer.Option(help="where models run: this machine, or a Ray cluster")]
+RayAddress = Annotated[
+    str | None, typer.Option(help="Ray cluster to join instead of starting one here: host:port, or auto", metavar="ADDRESS")
+]
+RayActors = Annotated[int | None, typer.Option(help="workers on the cluster; 0: one for each GPU, or node", min=0)]
 #: For people: progress, errors and the last line. Documents go to standard output.
 err = Console(stderr=True, highlight=False)
 
@@ -37,18 +43,22 @@ def command_app(command: Callable[..., None], *, help: str | None = None) -> typ
     return made
 
 
-def settings() -> Settings:
-    """Return the installation's settings."""
-    return Settings()
+def settings(**said: object) -> Settings:
+    """Return the installation's settings.
+
+    Args:
+        said: What the command line says instead, by name; None: nothing.
+    """
+    return Settings(**{k: v for k, v in said.items() if v is not None})  # type: ignore[arg-type]
 
 
 @contextmanager
-def curator() -> Iterator[Curator]:
-    """Open the curator for one command."""
+def curator(**said: object) -> Iterator[Curator]:
+    """Open the curator for one command; ``said`` as for ``settings``."""
     from api.curator import Curator
     from api.logs import configure
 
-    found = settings()
+    found = settings(**said)
     configure(found.log_level)
     with Curator(found) as opened:
         yield opened
@@ -84,10 +94,14 @@ def end_with(decision: Decision, reason: str) -> None:
 
 
 class Interrupt:
-    """Turns Ctrl-C and a polite kill into ``Cancelled`` at the next checkpoint."""
+    """Turns Ctrl-C and a polite kill into ``Cancelled`` at the next checkpoint.
 
-    def __init__(self) -> None:
-        self._asked = False
+    Args:
+        hint: What the user can do then.
+    """
+
+    def __init__(self, hint: str = "run the same command again: finished checks are reused") -> None:
+        self._asked, self._hint = False, hint
         for kind in (signal.SIGINT, signal.SIGTERM):
             signal.signal(kind, self._ask)
 
@@ -103,7 +117,7 @@ class Interrupt:
             Cancelled: The same command later takes over what is finished.
         """
         if self._asked:
-            raise Cancelled("stopped by the user", hint="run the same command again: finished checks are reused")
+            raise Cancelled("stopped by the user", hint=self._hint)
 
 
 @contextmanager

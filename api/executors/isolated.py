@@ -14,6 +14,8 @@ from governance.wire import Described, Line, Want, job_for
 
 #: Returns a living child; the executor decides whether it is a new one.
 Hire = Callable[[RunContext], Child]
+#: What is going to be measured, and the context of each: its rows and its progress go there.
+Planned = Sequence[tuple[Composition, RunContext]]
 
 
 class Isolated:
@@ -51,7 +53,7 @@ class Isolated:
         """Yield what the child says."""
         job = job_for(ctx, task="plugin", plugin=self.id, composition=composition)
         for line in self._hire(ctx).ask(job, seconds=self._seconds(ctx), checkpoint=ctx.checkpoint, fetch=ctx.fetch):
-            said = _relay(line, ctx)
+            said = relay(line, ctx)
             if said is not None:
                 yield said
 
@@ -74,7 +76,8 @@ def describe_in_child(hire: Hire) -> Describe:
     return describe
 
 
-def _relay(line: Line, ctx: RunContext) -> Fact | Coverage | Reached | None:
+def relay(line: Line, ctx: RunContext) -> Fact | Coverage | Reached | None:
+    """Keep rows, show progress, and return what a plug-in may say; other lines are none of its business."""
     match line:
         case Finding() | Measurement() | Component() | Coverage() | Reached():
             return line

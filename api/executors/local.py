@@ -7,7 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from api.executors.isolated import Isolated, describe_in_child
+from api.executors.children import device_worker
+from api.executors.isolated import Isolated, Planned, describe_in_child
 from governance.context import RunContext
 from governance.contracts import Describe, Evaluator, Scanner
 from governance.isolation import Child, ChildLimits
@@ -49,6 +50,9 @@ class LocalExecutor:
         """Return the evaluators by proxy."""
         return {k: Isolated(p, hire=self._worker, seconds=lambda c: c.limits.evaluate_seconds) for k, p in plugins.items()}
 
+    def ahead(self, planned: Planned) -> None:
+        """Do nothing: one worker measures one after the other anyway."""
+
     def close(self) -> None:
         """End every child."""
         for child in (self._inspection, self._device):
@@ -72,18 +76,6 @@ class LocalExecutor:
 
     def _worker(self, ctx: RunContext) -> Child:
         if self._device is None or not self._device.alive:
-            limits = ChildLimits(
-                idle_seconds=ctx.limits.idle_seconds,
-                output_bytes=ctx.limits.output_bytes,
-                resident_bytes=ctx.limits.evaluate_memory,
-            )
-            data = tuple(p for p in (ctx.evaluation.data, *ctx.evaluation.task_data.values()) if p is not None)
-            self._device = Child(
-                "evaluators._runtime.worker",
-                scratch=self._scratch / ctx.run_id,
-                readable=(ctx.store.root, *data),
-                limits=limits,
-                unsafe=self._unsafe,
-                devices=True,
-            )
+            scratch = self._scratch / ctx.run_id
+            self._device = device_worker(scratch, ctx.store.root, ctx.limits, ctx.evaluation, unsafe=self._unsafe)
         return self._device

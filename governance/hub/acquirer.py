@@ -66,6 +66,7 @@ class Acquirer:
         self._base_choice: Choice = of_documents if documents_only else of_base if base_weights else of_base_without_weights
         self._adapter_choice: Choice = of_documents if documents_only else of_adapter
         self._documents_only, self._lineage, self._silent = documents_only, lineage, ""
+        self._bases: dict[ArtifactRef, Subject] = {}
 
     def acquire(self, ref: CompositionRef, ctx: RunContext) -> Composition:
         """Pin, fetch and verify an adapter and its base.
@@ -180,9 +181,10 @@ class Acquirer:
     ) -> tuple[Subject | None, str]:
         """Return the base and no reason, or none and the reason."""
         if ref.base is not None:
-            if ref.base.source is SourceKind.LOCAL:
-                return take_folder(ref.base, ctx, self._base_choice), ""
-            return take(ref.base), ""
+            if ref.base not in self._bases:  # many adapters may be held against it: pinned and hashed once, equal for all
+                local = ref.base.source is SourceKind.LOCAL
+                self._bases[ref.base] = take_folder(ref.base, ctx, self._base_choice) if local else take(ref.base)
+            return self._bases[ref.base], ""
         if said.kind == "model":
             return None, "this is a full model, not an adapter: there is nothing to attach to a base"
         if not claims:

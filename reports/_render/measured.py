@@ -6,12 +6,13 @@ heard of is shown under its own id.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from governance.evidence import Measurement
 from reports._render import words
+from reports._render.drawn import Bar, Difference, bars, differences, is_detail, is_difference, spoken, tone
+from reports._render.examples import ItemChange, changed_items
 
 #: Metric → the group it is shown in; the order is the order of the groups.
 _GROUPS = {
@@ -24,6 +25,13 @@ _GROUPS = {
     "attack-success-rate": "Backdoor probe",
     "trigger-divergence": "Backdoor probe",
 }
+#: Evaluator → the group of its further metrics.
+_PLUGINS = {
+    "retention": "Kept abilities",
+    "domain-skill": "Skill in the claimed domain",
+    "perplexity": "Language modelling",
+    "backdoor": "Backdoor probe",
+}
 _OTHER = "Other measurements"
 _SUMMARIES = {
     "Kept abilities": "Whether the adapter still does what its base does, on the same items.",
@@ -32,28 +40,6 @@ _SUMMARIES = {
     "Backdoor probe": "Whether some string makes the adapter change its behaviour where the base does not.",
     _OTHER: "",
 }
-#: Where a larger number is worse; the limit lies above the base there.
-_LOWER_IS_BETTER = frozenset({"bits-per-byte", "kl-divergence", "attack-success-rate", "trigger-divergence"})
-#: Rows that repeat a family's row in detail.
-_DETAIL_METRICS = frozenset({"retention-task", "domain-task"})
-#: Statistical outcomes that ask for attention, and those that do not; another word is shown without a tone.
-_TONES = {
-    "retained": "good", "improved": "good", "non-inferior": "good", "gained": "good",
-    "degraded": "bad", "inferior": "bad", "lost": "bad", "confirmed": "bad",
-    "inconclusive": "open", "underpowered": "open",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One row of a chart, all in the metric's unit. ``start`` is the base's value (or None), ``end`` the adapter's."""
-
-    label: str
-    start: float | None
-    end: float
-    low: float | None
-    high: float | None
-    limit: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +60,7 @@ class MeasuredRow:
     verdict: str
     tone: str
     details: tuple[tuple[str, str], ...]
-    bar: Bar | None
+    changed: tuple[ItemChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +71,8 @@ class MeasuredGroup:
     title: str
     summary: str
     rows: tuple[MeasuredRow, ...]
+    differences: tuple[Difference, ...]
+    spoken: str
     bars: tuple[Bar, ...]
     how: tuple[str, ...]
 
@@ -93,28 +81,24 @@ def group_measurements(measurements: Iterable[Measurement]) -> tuple[MeasuredGro
     """Return the groups that hold anything, in a fixed order, the measurements of each in the order they were made."""
     sorted_in: dict[str, list[Measurement]] = {title: [] for title in _SUMMARIES}
     for measurement in measurements:
-        sorted_in[_GROUPS.get(measurement.metric, _OTHER)].append(measurement)
+        group = _GROUPS.get(measurement.metric) or _PLUGINS.get(measurement.plugin, _OTHER)
+        sorted_in[group].append(measurement)
     return tuple(_group(title, found) for title, found in sorted_in.items() if found)
 
 
 def _group(title: str, found: Sequence[Measurement]) -> MeasuredGroup:
-    ordered = sorted(found, key=lambda m: m.metric in _DETAIL_METRICS)
-    rows = tuple(_row(m) for m in ordered)
+    ordered = sorted(found, key=is_detail)
+    drawn = differences(ordered)
     return MeasuredGroup(
         id=title.lower().replace(" ", "-"),
         title=title,
         summary=_SUMMARIES[title],
-        rows=rows,
-        bars=_bars(ordered, rows),
+        rows=tuple(_row(m) for m in ordered),
+        differences=drawn,
+        spoken=spoken(drawn),
+        bars=bars(ordered),
         how=_how(ordered),
     )
-
-
-def _bars(found: Sequence[Measurement], rows: Sequence[MeasuredRow]) -> tuple[Bar, ...]:
-    """Return what one axis can hold: rows of one unit, those with a base before those without."""
-    drawn = [(m.unit, row.bar) for m, row in zip(found, rows, strict=True) if row.bar]
-    drawn = [(unit, bar) for unit, bar in drawn if bar.start is not None] or drawn
-    return tuple(bar for unit, bar in drawn if unit == drawn[0][0])
 
 
 def _row(m: Measurement) -> MeasuredRow:
@@ -123,7 +107,7 @@ def _row(m: Measurement) -> MeasuredRow:
     return MeasuredRow(
         metric=words.name(m.metric),
         what=_what(m),
-        is_detail=m.metric in _DETAIL_METRICS,
+        is_detail=is_detail(m),
         base="" if m.base_value is None else words.number(m.base_value),
         adapter="" if m.adapter_value is None else words.number(m.adapter_value),
         value=show(m.value, m.unit),
@@ -133,17 +117,10 @@ def _row(m: Measurement) -> MeasuredRow:
         margin="" if m.margin is None else words.number(m.margin),
         n=m.n,
         verdict=words.name(m.verdict or ""),
-        tone=_TONES.get(m.verdict or "", ""),
+        tone=tone(m),
         details=tuple((words.name(k), _detail(v)) for k, v in m.details.items()),
-        bar=_bar(m, difference=difference),
+        changed=changed_items(m),
     )
-
-
-def is_difference(m: Measurement) -> bool:
-    """Return whether the value is adapter minus base."""
-    if m.base_value is None or m.adapter_value is None:
-        return False
-    return math.isclose(m.value, m.adapter_value - m.base_value, rel_tol=1e-6, abs_tol=1e-9)
 
 
 def _what(m: Measurement) -> str:
@@ -154,26 +131,6 @@ def _what(m: Measurement) -> str:
 
 def _detail(value: float | int | str) -> str:
     return words.number(value) if isinstance(value, float) else words.visible(value)
-
-
-def _bar(m: Measurement, *, difference: bool) -> Bar | None:
-    """Return how the row is drawn, or None if a number is missing or not finite.
-
-    The interval of a difference is drawn around the adapter, measured from the base: the reader sees both models on one
-    scale, and the interval clears the limit exactly when the difference clears the margin.
-    """
-    start = m.base_value
-    end = m.adapter_value if difference and m.adapter_value is not None else m.value
-    offset = start if difference and start is not None else 0.0
-    low, high = (m.interval.low + offset, m.interval.high + offset) if m.interval else (None, None)
-    limit = None
-    if m.margin is not None and difference and start is not None and (m.metric in _LOWER_IS_BETTER or m.metric in _GROUPS):
-        limit = start + m.margin if m.metric in _LOWER_IS_BETTER else start - m.margin
-    drawn = [v for v in (start, end, low, high, limit) if v is not None]
-    if len(drawn) < 2 or not all(math.isfinite(v) for v in drawn):
-        return None
-    label = words.name(m.scope if m.metric in _DETAIL_METRICS else f"{m.metric} · {m.scope}")
-    return Bar(label=label, start=start, end=end, low=low, high=high, limit=limit)
 
 
 def _how(found: Sequence[Measurement]) -> tuple[str, ...]:

@@ -13,12 +13,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from governance.verdict import Scorecard
-from reports._render.charts import interval_chart
+from reports._render.charts import dots_chart, forest_chart
 from reports._render.view import view
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the templates of this folder, everything escaped."""
     return Environment(
         loader=PackageLoader("reports", "_render"),
         autoescape=True,
@@ -41,8 +42,10 @@ def body(card: Scorecard) -> Markup:
         card: A recorded scorecard; its strings may be hostile.
     """
     seen = view(card)
-    charts = {g.id: Markup(interval_chart(g.bars)) for g in seen.measured}  # noqa: S704 - vl-convert escapes
-    return Markup(_environment().get_template("scorecard.html").render(v=seen, charts=charts))  # noqa: S704 - autoescaped
+    forests = {g.id: Markup(forest_chart(g.differences)) for g in seen.measured}  # noqa: S704 - vl-convert escapes
+    dots = {g.id: Markup(dots_chart(g.bars)) for g in seen.measured}  # noqa: S704 - vl-convert escapes
+    page = environment().get_template("scorecard.html")
+    return Markup(page.render(v=seen, forests=forests, dots=dots))  # noqa: S704 - autoescaped
 
 
 def page(card: Scorecard, *, style_digest: str) -> str:
@@ -53,6 +56,6 @@ def page(card: Scorecard, *, style_digest: str) -> str:
         style_digest: Base64 SHA-256 of the style sheet, the only style the page allows itself.
     """
     seen = view(card)
-    return _environment().get_template("page.html").render(
+    return environment().get_template("page.html").render(
         v=seen, body=body(card), style=Markup(stylesheet()), style_digest=style_digest  # noqa: S704 - our own file
     )  # fmt: skip
