@@ -42,7 +42,7 @@ def comparable(form: str, rendered: str) -> str:
 def test_the_formats_are_these() -> None:
     assert set(FORMATS) == {
         "json", "markdown", "table", "html", "cyclonedx", "cyclonedx-1-6", "spdx", "attestation", "compliance-html",
-        "compliance-json",
+        "compliance-json", "sarif", "junit", "gitlab", "badge",
     }  # fmt: skip
     assert len({f.suffix for f in FORMATS.values()} | {"1.6"}) >= 5
 

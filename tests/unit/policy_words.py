@@ -13,6 +13,7 @@ VOCABULARY = Vocabulary(
         "alpha": Words("inspect", frozenset({"bad-file", "odd-file"})),
         "beta": Words("inspect", frozenset({"bad-code"})),
         "skill": Words("evaluate", frozenset(), {"skill": HIGHER}),
+        "share": Words("evaluate", frozenset(), {"share": LOWER}, {"share": "1"}),
         "probe": Words("evaluate", frozenset({"hit"}), {"rate": LOWER}),
         "license-terms": Words("inspect", frozenset({"license-unknown"})),
     }
