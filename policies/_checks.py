@@ -272,6 +272,7 @@ def _without_evidence(
             read = ", ".join(str(r) for r in sorted(program.reach.evidence))
             yield Fault("P203", f"{name} is true without {read} (|| hides the gap); put the exception into when", place)
         elif cannot_fail(program, engine, params, vocabulary):
+            blind = True
             (number,) = program.reach.evidence
             share = vocabulary.unit(number.key.split("/", 1)[0]) == "1"
             hint = "; it is a share between -1 and 1: write 0.05 for five percent" if share else ""
