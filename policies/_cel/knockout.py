@@ -59,8 +59,8 @@ def cannot_fail(program: Program, engine: RuleEngine, params: dict[str, Param], 
     Only an expression that reads one number and nothing else is answered with yes: every end of the range of its unit, and both
     sides of each constant written in it, were tried. Anything less plain is left to its author.
     """
-    reads = program.reach.reads
-    if len(reads) != 1 or next(iter(reads)).variable != "measurements":
+    keys, fields = {(r.variable, r.key) for r in program.reach.reads}, {r.field for r in program.reach.reads if r.field}
+    if len(keys) != 1 or len(fields) != 1 or next(iter(keys))[0] != "measurements":
         return False
     answers = [program.evaluate(engine.bind(facts)) for facts in _extremes(program, nothing(params), vocabulary)]
     return len(answers) < _TRIES and all(a is True for a in answers)
