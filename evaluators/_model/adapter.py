@@ -69,7 +69,7 @@ def configuration(composition: Composition, ctx: RunContext) -> Configuration:
     unknown = sorted(k for k, v in raw.items() if v and k not in SHAPING and k not in HARMLESS)
     if unknown:
         raise SubjectError(f"the adapter uses {', '.join(unknown)[:200]}, which is not measured", hint=MERGE)
-    fields = {k: v for k, v in raw.items() if k in SHAPING and v is not None}
+    fields: dict[str, JsonValue] = {k: v for k, v in raw.items() if k in SHAPING and v is not None}
     if name == "MISS" and raw.get("init_weights") in INITIAL_MISS:
         fields["init_weights"] = raw["init_weights"]
     for field, value in fields.items():

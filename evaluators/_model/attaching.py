@@ -71,7 +71,9 @@ def _lay(
     peft = get_peft_model(model, config)
     result = set_peft_model_state_dict(peft, dict(tensors))
     held = {**dict(peft.named_parameters(remove_duplicate=False)), **dict(peft.named_buffers(remove_duplicate=False))}
-    buffers = {id(b) for b in model.buffers()} - {id(b) for m in peft.modules() if isinstance(m, BaseTunerLayer) for b in m.buffers()}
+    buffers = {id(b) for b in model.buffers()} - {
+        id(b) for m in peft.modules() if isinstance(m, BaseTunerLayer) for b in m.buffers()
+    }
     missing = sorted(k for k in result.missing_keys if k in held and id(held[k]) not in kept | buffers)
     unexpected = sorted(result.unexpected_keys)
     if unexpected or missing:
@@ -158,6 +160,6 @@ def _as_given(module: torch.nn.Module, args: tuple[Any, ...], out: Any) -> Any:
     """Return a layer's output in the number format of its input, which some adapters widen."""
     import torch
 
-    given = args[0] if args and isinstance(args[0], torch.Tensor) else None
-    fits = given is None or not isinstance(out, torch.Tensor) or not given.is_floating_point() or out.dtype == given.dtype
-    return out if fits else out.to(given.dtype)
+    if not args or not isinstance(args[0], torch.Tensor) or not isinstance(out, torch.Tensor):
+        return out
+    return out.to(args[0].dtype) if args[0].is_floating_point() else out

@@ -7,7 +7,7 @@ that back. So the tree is noted before and after, and a turn of base or adapter 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -123,50 +123,6 @@ class Alone:
 
     def detach(self) -> None:
         """Do nothing."""
-
-
-class Two:
-    """A base and a full model made from it; where memory is short, only one of them is loaded at a time.
-
-    Args:
-        load: Loads one of both.
-        loaded: The base.
-        together: Whether both may be held.
-    """
-
-    def __init__(self, load: Callable[[Which], PreTrainedModel], loaded: PreTrainedModel, *, together: bool) -> None:
-        self._load, self._together = load, together
-        self._models: dict[Which, PreTrainedModel] = {"base": loaded}
-        self._placed: Which = "base"
-        if together:
-            self._models["adapter"] = load("adapter")
-
-    @property
-    def model(self) -> PreTrainedModel:
-        """The model that is in use, or was last."""
-        return self._models[self._placed]
-
-    @contextmanager
-    def use(self, which: Which) -> Iterator[PreTrainedModel]:
-        """Give base or fine-tune; loads it if it is not here."""
-        before = self._placed
-        self._place(which)
-        try:
-            yield self._models[which]
-        finally:
-            if self._together:
-                self._placed = before
-
-    def detach(self) -> None:
-        """Leave the base alone, loading it again if it had to go."""
-        self._place("base")
-        self._models.pop("adapter", None)
-
-    def _place(self, which: Which) -> None:
-        if which not in self._models:
-            self._models.clear()
-            self._models[which] = self._load(which)
-        self._placed = which
 
 
 def _parts(module: torch.nn.Module) -> _Parts:
