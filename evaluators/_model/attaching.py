@@ -6,6 +6,7 @@ both are seen only while the adapter is in place.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,9 @@ def attach(model: PreTrainedModel, configuration: Configuration, tensors: Mappin
     bare, attributes = Tree(model), frozenset(model.__dict__)
     versions = {p: p._version for p in model.parameters()}
     try:
-        own = _lay(model, configuration, tensors)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            own = _lay(model, configuration, tensors)
         changed = [name for name, p in own.items() if p in versions and p._version != versions[p]]
         if changed:
             raise SubjectError(f"the adapter writes into the base's own weights, the first is {changed[0]!r}", hint=MERGE)
@@ -63,7 +66,7 @@ def _lay(
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     config = _made(configuration)
-    own = dict(model.named_parameters())
+    own = dict(model.named_parameters(remove_duplicate=False))
     kept: set[int] = {id(p) for p in own.values()}
     if KINDS[configuration.kind].dense:
         kept |= _unpack(model, config, tensors)
