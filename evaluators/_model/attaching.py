@@ -26,6 +26,8 @@ _LIMIT = 400
 _PREFIX = "base_model.model."
 #: Between the name of a base's module and the name of its parameter.
 _BELOW = ".base_layer."
+#: What PEFT computes from the configuration and never saves: AdaLoRA's rank.
+_DERIVED = ".ranknum.default"
 
 
 def attach(model: PreTrainedModel, configuration: Configuration, tensors: Mapping[str, torch.Tensor]) -> Graft:
@@ -77,7 +79,9 @@ def _lay(
     buffers = {id(b) for b in model.buffers()} - {
         id(b) for m in peft.modules() if isinstance(m, BaseTunerLayer) for b in m.buffers()
     }
-    missing = sorted(k for k in result.missing_keys if k in held and id(held[k]) not in kept | buffers)
+    absent = [k for k in result.missing_keys if k in held and not k.endswith(_DERIVED)]
+    filled = {id(tensor) for name, tensor in held.items() if name not in result.missing_keys}
+    missing = sorted(k for k in absent if id(held[k]) not in kept | buffers | filled)
     unexpected = sorted(result.unexpected_keys)
     if unexpected or missing:
         which, keys = ("fit no module of", unexpected) if unexpected else ("are missing for", missing)
@@ -127,6 +131,7 @@ def _unpack(model: PreTrainedModel, config: PeftConfig, tensors: Mapping[str, to
         plain = torch.nn.Linear(module.in_features, module.out_features, bias=False, device="meta")
         plain.weight = torch.nn.Parameter(values, requires_grad=False)
         plain.bias = module.bias
+        plain.register_forward_pre_hook(_narrowed)  # as four-bit layers do with what some adapters widen
         parent, _, last = name.rpartition(".")
         model.get_submodule(parent)._modules[last] = plain.eval()
         made.add(id(plain.weight))
@@ -166,3 +171,8 @@ def _as_given(module: torch.nn.Module, args: tuple[Any, ...], out: Any) -> Any:
     if not args or not isinstance(args[0], torch.Tensor) or not isinstance(out, torch.Tensor):
         return out
     return out.to(args[0].dtype) if args[0].is_floating_point() else out
+
+
+def _narrowed(module: torch.nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a plain layer's input in the number format of its weights."""
+    return (args[0].to(module.weight.dtype), *args[1:])
