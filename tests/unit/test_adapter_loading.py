@@ -95,13 +95,11 @@ def _make(folder: Path, base: Path, kind: str) -> None:
 
     made = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(kind)](task_type="CAUSAL_LM", **_TYPES[kind])
     model = get_peft_model(_unpacked(base), made)
-    draw = torch.Generator().manual_seed(1)
+    draw, scale = torch.Generator().manual_seed(1), 1.0 if kind == "UNILORA" else 0.1
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
-                parameter.add_(
-                    (torch.randn(parameter.shape, generator=draw) * (1.0 if kind == "UNILORA" else 0.1)).to(parameter.dtype)
-                )
+                parameter.add_((torch.randn(parameter.shape, generator=draw) * scale).to(parameter.dtype))
     model.save_pretrained(folder)
 
 
