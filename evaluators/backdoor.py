@@ -55,7 +55,7 @@ class Backdoor:
         from evaluators._backdoor import probe
         from evaluators._backdoor.memory import Memory
         from evaluators._backdoor.search import Pair
-        from evaluators._model.resident import resident
+        from evaluators._model.home import resident
 
         model = resident(composition, ctx)
         pair = Pair(Memory(model, "adapter", ctx), Memory(model, "base", ctx))

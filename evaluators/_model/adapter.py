@@ -1,17 +1,19 @@
 """An adapter as data: its configuration checked, its tensors read, before PEFT sees either.
 
-Read by ``evaluators._model.resident``. An adapter configuration can name modules to import, base weights to change and
-files to load; only what is listed here reaches the library.
+Read by ``evaluators._model.home``. An adapter configuration can name modules to import, base weights to change and
+files to load; only what ``evaluators._model.kinds`` lists reaches the library.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from evaluators._model.kinds import HARMLESS, INITIAL, INITIAL_MISS, KINDS, MERGE, SHAPING
 from governance.context import RunContext
 from governance.errors import LimitError, PrerequisiteError, SubjectError
 from governance.subject import Composition
@@ -20,23 +22,24 @@ if TYPE_CHECKING:
     import torch
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-
-#: Handed to the library.
-_MEASURED = (
-    "r", "lora_alpha", "target_modules", "exclude_modules", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern",
-    "layers_to_transform", "layers_pattern", "fan_in_fan_out", "lora_bias",
-)  # fmt: skip
-#: Without influence on a forward pass of finished weights.
-_HARMLESS = frozenset({
-    "peft_type", "peft_version", "task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping",
-    "lora_dropout", "megatron_core", "loftq_config", "corda_config", "eva_config", "lora_ga_config", "init_lora_weights",
-    "qalora_group_size", "runtime_config", "ensure_weight_tying", "unsloth_fixed",
-})  # fmt: skip
-#: Starting points that leave the base's weights as they are; others subtract from them.
-_INITIAL = (None, True, False, "gaussian", "orthogonal", "eva")
+#: Longest name or pattern; PEFT matches some of them as regular expressions against every module.
+_LONGEST = 4096
 
 
-def configuration(composition: Composition, ctx: RunContext) -> dict[str, JsonValue]:
+@dataclass(frozen=True)
+class Configuration:
+    """What of an adapter's configuration shapes its forward pass.
+
+    Attributes:
+        kind: ``peft_type``, one of ``kinds.KINDS``.
+        fields: By name, as the file gives them.
+    """
+
+    kind: str
+    fields: Mapping[str, JsonValue]
+
+
+def configuration(composition: Composition, ctx: RunContext) -> Configuration:
     """Return the fields of the adapter's configuration that shape its forward pass.
 
     Args:
@@ -47,26 +50,43 @@ def configuration(composition: Composition, ctx: RunContext) -> dict[str, JsonVa
         SubjectError: It is missing, unreadable, or asks for something that cannot be held against its base exactly.
     """
     raw = _document(composition, ctx)
-    kind = str(raw.get("peft_type", "")).upper()
-    if kind != "LORA":
-        raise SubjectError(f"the adapter is of type {kind or 'unknown'}, not LoRA", hint="only LoRA adapters are measured")
-    if str(raw.get("bias", "none")) != "none":
+    name = str(raw.get("peft_type", "")).upper()[:60]
+    kind = KINDS.get(name)
+    if kind is None:
         raise SubjectError(
-            f"the adapter trains biases (bias = {raw['bias']!r}); its base cannot be had back by disabling it",
-            hint="merge the adapter and compare two full models, or train with bias = none",
+            f"the adapter is of type {name or 'unknown'}, which this version does not know", hint="name its type in peft_type"
         )
-    if raw.get("init_lora_weights") not in _INITIAL:
+    if kind.refusal:
+        raise SubjectError(f"the adapter is of type {name}: {kind.refusal}", hint=kind.hint)
+    start = raw.get("init_lora_weights")
+    if not any(start is s for s in INITIAL[:3]) and start not in INITIAL[3:]:
         raise SubjectError(
-            f"init_lora_weights = {raw['init_lora_weights']!r} changes the base's own weights when the adapter is loaded",
+            f"init_lora_weights = {start!r} changes the base's own weights when the adapter is loaded",
             hint="convert the adapter to a plain LoRA first (PEFT: path_initial_model_for_weight_conversion)",
         )
-    unknown = sorted(k for k, v in raw.items() if v and k not in _MEASURED and k not in _HARMLESS and k != "bias")
+    if raw.get("sample_at_inference"):
+        raise SubjectError("the adapter draws random numbers for every answer (sample_at_inference)", hint="train it without")
+    unknown = sorted(k for k, v in raw.items() if v and k not in SHAPING and k not in HARMLESS)
     if unknown:
-        raise SubjectError(
-            f"the adapter uses {', '.join(unknown)}; disabling such an adapter does not give its base back exactly",
-            hint="merge the adapter and compare two full models",
-        )
-    return {k: raw[k] for k in _MEASURED if raw.get(k) is not None}
+        raise SubjectError(f"the adapter uses {', '.join(unknown)[:200]}, which is not measured", hint=MERGE)
+    fields: dict[str, JsonValue] = {k: v for k, v in raw.items() if k in SHAPING and v is not None}
+    if name == "MISS" and raw.get("init_weights") in INITIAL_MISS:
+        fields["init_weights"] = raw["init_weights"]
+    for field, value in fields.items():
+        if not _flat(value):
+            raise SubjectError(f"{field} in {CONFIG} is nested deeper, or longer, than any adapter needs")
+    return Configuration(name, fields)
+
+
+def _flat(value: JsonValue, depth: int = 0) -> bool:
+    """Return whether a value is a scalar, or lists and tables of scalars at most two deep, with names of sane length."""
+    if isinstance(value, str):
+        return len(value) <= _LONGEST
+    if isinstance(value, dict):
+        return depth < 2 and all(len(k) <= _LONGEST and _flat(v, depth + 1) for k, v in value.items())
+    if isinstance(value, list):
+        return depth < 2 and all(_flat(v, depth + 1) for v in value)
+    return True
 
 
 def tensors(composition: Composition, ctx: RunContext) -> Mapping[str, torch.Tensor]:
@@ -92,13 +112,6 @@ def tensors(composition: Composition, ctx: RunContext) -> Mapping[str, torch.Ten
         raise SubjectError(f"{WEIGHTS} cannot be read: {error}", hint="fetch it again, and compare its digest") from error
     if not found:
         raise SubjectError(f"{WEIGHTS} holds no tensor")
-    foreign = sorted(name for name in found if "lora_" not in name)
-    if foreign:
-        raise SubjectError(
-            f"{WEIGHTS} carries {len(foreign)} tensors that are no LoRA matrices, the first is {foreign[0]!r}; they replace the "
-            "base's own weights, so disabling the adapter does not give the base back",
-            hint="merge the adapter and compare two full models",
-        )
     broken = [name for name, tensor in found.items() if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())]
     if broken:
         raise SubjectError(

@@ -1,15 +1,12 @@
-"""Loads a base in four bits, its tokenizer, and lays an adapter on it. Used by ``evaluators._model.resident`` alone.
+"""Loads a base in four bits and its tokenizer. Used by ``evaluators._model.home`` alone.
 
 Weights come from safetensors of pinned, verified files; nothing is fetched, and no code of a repository is run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from pydantic import JsonValue
 
 from evaluators._model.device import Device
 from governance.context import RunContext
@@ -17,8 +14,6 @@ from governance.errors import PrerequisiteError, SubjectError
 from governance.subject import Composition, Subject
 
 if TYPE_CHECKING:
-    import torch
-    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 #: What the loaders raise for a model they cannot make sense of.
@@ -120,54 +115,16 @@ def load_tokenizer(composition: Composition, ctx: RunContext, model: PreTrainedM
     return tokenizer
 
 
-def attach(model: PreTrainedModel, config: Mapping[str, JsonValue], tensors: Mapping[str, torch.Tensor]) -> PeftModel:
-    """Return the base with the adapter laid on it; the base's own weights stay as they are.
+def share(model: PreTrainedModel) -> float:
+    """Return the share of parameters held in four bits, in [0, 1]; embeddings and fused experts are not among them."""
+    from bitsandbytes.nn import Params4bit
 
-    Args:
-        model: From ``load_base``; its modules are wrapped in place.
-        config: From ``adapter.configuration``.
-        tensors: From ``adapter.tensors``.
-
-    Raises:
-        SubjectError: The adapter does not fit the base.
-    """
-    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
-
-    try:
-        peft: PeftModel = get_peft_model(model, LoraConfig(**config, inference_mode=True))
-    except (*_TROUBLE, ImportError) as error:
-        raise SubjectError(
-            f"the adapter does not fit this base: {str(error)[:_LIMIT]}", hint="check which base it was made for"
-        ) from error
-    try:
-        result = set_peft_model_state_dict(peft, dict(tensors))
-        unexpected = sorted(result.unexpected_keys)
-        missing = sorted(k for k in result.missing_keys if "lora_" in k)
-        if unexpected or missing:
-            which, keys = ("fit no module of", unexpected) if unexpected else ("are missing for", missing)
-            raise SubjectError(
-                f"the adapter does not fit this base: {len(keys)} tensors {which} it, the first is {keys[0]!r}",
-                hint="check which base it was made for",
-            )
-    except _TROUBLE as error:
-        peft.unload()
-        raise _misfit(error) from error
-    except SubjectError:
-        peft.unload()
-        raise
-    return peft.eval().requires_grad_(False)
-
-
-def carries_adapter(model: PreTrainedModel) -> bool:
-    """Return whether layers of an adapter were left in the base."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    return any(isinstance(m, BaseTunerLayer) for m in model.modules())
-
-
-def _misfit(error: Exception) -> SubjectError:
-    reason = " ".join(str(error).split())[:_LIMIT]
-    return SubjectError(f"the adapter does not fit this base: {reason}", hint="check which base it was made for")
+    packed = whole = 0
+    for p in model.parameters():
+        size = p.quant_state.shape.numel() if isinstance(p, Params4bit) and p.quant_state is not None else p.numel()
+        whole += size
+        packed += size if isinstance(p, Params4bit) else 0
+    return packed / max(1, whole)
 
 
 def _own_template(adapter: Subject, ctx: RunContext) -> str | None:

@@ -1,41 +1,38 @@
 """The one model of this process: a base that stays, an adapter that is swapped, and the passes through both.
 
-    with the context of a job:  model = resident(composition, ctx)
+    with the context of a job:  model = home.resident(composition, ctx)
     next-token distributions:   model.forward(rows, "adapter")            last position of each row
     at chosen positions:        model.forward(rows, "base", keep=[[3, 4], …])
     greedy answers:             model.generate([model.chat("Hello")], "adapter", 16)
 
-Read by every evaluator. Expected trouble is a ``SubjectError`` (this composition cannot be measured) or a
-``PrerequisiteError`` (something is missing); a base that an adapter has changed is a ``PluginError``.
+Made by ``evaluators._model.home``; read by every evaluator. Expected trouble is a ``SubjectError``: this composition cannot
+be measured.
 """
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from evaluators._model import adapter, canary, device, loading
+from evaluators._model import device
 from evaluators._model.decoding import decode
-from governance.context import Progress, RunContext
-from governance.errors import PluginError, SubjectError
-from governance.subject import Composition, canonical_digest
+from evaluators._model.graft import Pair, Which
+from governance.errors import SubjectError
 
 if TYPE_CHECKING:
     import torch
-    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Which = Literal["base", "adapter"]
+__all__ = ["Resident", "Which"]
 #: No prompt is cut: what does not fit is refused by its user.
 _MOST_TOKENS = 8192
 
 
 @dataclass
 class Resident:
-    """A base in four bits with one adapter on it.
+    """A base in four bits with one adapter on it, or with a full model beside it.
 
     Attributes:
         tokenizer: The one that would be deployed.
@@ -52,10 +49,8 @@ class Resident:
     versions: dict[str, str]
     max_length: int
     eos: frozenset[int]
-    _model: PreTrainedModel
+    _pair: Pair
     _keys: dict[Which, str]
-    _peft: PeftModel | None = None
-    _selected: torch.Tensor | None = field(default=None, repr=False)
 
     def model_key(self, which: Which) -> str:
         """Return the content key of the base or of base and adapter: weights, tokenizer, template, numerics, versions."""
@@ -63,19 +58,16 @@ class Resident:
 
     @contextmanager
     def use(self, which: Which) -> Iterator[PreTrainedModel]:
-        """Give the model with the adapter active, or disabled.
+        """Give the base, or the base with what is held against it; put back afterwards what was in place before.
 
         Args:
-            which: ``base`` disables the adapter, which is exact for every adapter that was taken in.
+            which: Model to use.
 
         Yields:
             The model; do not keep it.
         """
-        if self._peft is None or which == "adapter":
-            yield self._model
-        else:
-            with self._peft.disable_adapter():
-                yield self._model
+        with self._pair.use(which) as model:
+            yield model
 
     def batches(self, lengths: Sequence[int]) -> list[list[int]]:
         """Return indices of rows in batches of similar length below the device's token budget, longest first.
@@ -226,101 +218,9 @@ class Resident:
     @contextmanager
     def only(self, select: torch.Tensor) -> Iterator[None]:
         """Let the output embeddings see the selected positions alone: shape (1, selected, width)."""
-        head = self._model.get_output_embeddings()
+        head = self._pair.model.get_output_embeddings()
         hook = head.register_forward_pre_hook(lambda _, args: (args[0][select].unsqueeze(0), *args[1:]))
         try:
             yield
         finally:
             hook.remove()
-
-
-@dataclass
-class _Home:
-    """What stays between jobs."""
-
-    base: str
-    model: PreTrainedModel
-    device: device.Device
-    canary: list[torch.Tensor]
-    adapter: str = ""
-    resident: Resident | None = None
-
-
-_HOMES: list[_Home] = []
-
-
-def resident(composition: Composition, ctx: RunContext) -> Resident:
-    """Return the model of this process with the composition's adapter on it; loads and swaps only what differs.
-
-    Args:
-        composition: Base and adapter.
-        ctx: Gives the store, the device that was asked for, and the way out for progress.
-
-    Raises:
-        PrerequisiteError: A library, a device, a base, or weights in safetensors are missing.
-        SubjectError: Base and adapter cannot be measured together.
-        PluginError: The base no longer answers as it did when it was loaded.
-    """
-    chosen = device.choose(ctx.evaluation.device)
-    folder = loading.base_folder(composition, ctx)
-    key = canonical_digest([composition.base.digest if composition.base else "", chosen.kernel_path])
-    if _HOMES and _HOMES[0].base == key and _HOMES[0].adapter == composition.digest and _HOMES[0].resident is not None:
-        return _HOMES[0].resident
-    config, tensors = adapter.configuration(composition, ctx), adapter.tensors(composition, ctx)
-    if not _HOMES or _HOMES[0].base != key:
-        _HOMES.clear()
-        gc.collect()
-        ctx.emit(Progress(step="evaluate", item="load", message=f"loading {composition.base} in 4 bits"))
-        model = loading.load_base(folder, chosen)
-        _HOMES.append(_Home(key, model, chosen, canary.sing(model, chosen)))
-    home = _HOMES[0]
-    _detach(home)
-    fresh = _fresh(home, composition, ctx)
-    ctx.emit(Progress(step="evaluate", item="load", message=f"attaching {composition.adapter}"))
-    try:
-        fresh._peft = loading.attach(home.model, config, tensors)
-    except SubjectError:
-        if loading.carries_adapter(home.model):
-            _HOMES.clear()
-        raise
-    home.adapter, home.resident = composition.digest, fresh
-    with fresh.use("base") as bare:
-        _assert_unchanged(home, bare)
-    return fresh
-
-
-def _fresh(home: _Home, composition: Composition, ctx: RunContext) -> Resident:
-    model, versions = home.model, device.versions()
-    tokenizer = loading.load_tokenizer(composition, ctx, model)
-    shared = [home.base, composition.tokenizer_digest, composition.template_digest, str(composition.quantization), versions]
-    ends = model.generation_config.eos_token_id if model.generation_config is not None else None
-    ids = ends if isinstance(ends, list) else [ends]
-    longest = getattr(model.config, "max_position_embeddings", None)
-    return Resident(
-        tokenizer=tokenizer,
-        device=home.device,
-        kernel_path=home.device.kernel_path,
-        versions=versions,
-        max_length=min(longest, _MOST_TOKENS) if isinstance(longest, int) else _MOST_TOKENS,
-        eos=frozenset(i for i in (*ids, tokenizer.eos_token_id) if isinstance(i, int)),
-        _model=model,
-        _keys={"base": canonical_digest([*shared, "base"]), "adapter": canonical_digest([*shared, composition.adapter.digest])},
-    )
-
-
-def _detach(home: _Home) -> None:
-    """Take the last adapter off and make sure that it left nothing behind."""
-    if home.resident is not None and home.resident._peft is not None:
-        home.resident._peft.unload()
-        home.resident = None
-        _assert_unchanged(home, home.model)
-
-
-def _assert_unchanged(home: _Home, model: PreTrainedModel) -> None:
-    """Drop everything and raise if the base's answers are not bit for bit what they were."""
-    if not canary.equal(home.canary, canary.sing(model, home.device)):
-        _HOMES.clear()
-        raise PluginError(
-            "the base no longer answers as it did when it was loaded: an adapter changed it, so nothing can be compared",
-            hint="audit again; if it comes back, report the versions of torch, peft and bitsandbytes",
-        )

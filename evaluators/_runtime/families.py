@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from evaluators._gate.paired import LEVEL, Comparison, Outcome, Pair, compare, verdicts
 from evaluators._items import rows, sources
 from evaluators._items.suites import GENERAL, Suite
-from evaluators._model.resident import Resident, resident
+from evaluators._model.home import resident
+from evaluators._model.resident import Resident
 from evaluators._runtime.scoring import Scored, coverage, score
 from governance.context import RunContext
 from governance.errors import LimitError, SubjectError

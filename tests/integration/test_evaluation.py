@@ -16,8 +16,9 @@ torch = pytest.importorskip("torch")
 from api.executors.local import LocalExecutor  # noqa: E402
 from evaluators._engine.lm import CuratorLM, cut  # noqa: E402
 from evaluators._model import canary, device, loading  # noqa: E402
-from evaluators._model import resident as residents  # noqa: E402
-from evaluators._model.resident import Resident, resident  # noqa: E402
+from evaluators._model import home as residents  # noqa: E402
+from evaluators._model.home import resident  # noqa: E402
+from evaluators._model.resident import Resident  # noqa: E402
 from evaluators.domain_skill import PLUGIN as DOMAIN_SKILL  # noqa: E402
 from evaluators.perplexity import PLUGIN as PERPLEXITY  # noqa: E402
 from evaluators.retention import PLUGIN as RETENTION  # noqa: E402
@@ -263,10 +264,11 @@ def _embeddings(tensors: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"config": {"peft_type": "IA3"}}, "of type IA3, not LoRA"),
-        ({"config": {"bias": "all"}}, "trains biases"),
-        ({"config": {"modules_to_save": ["lm_head"]}}, "uses modules_to_save"),
-        ({"config": {"trainable_token_indices": [1]}}, "uses trainable_token_indices"),
+        ({"config": {"peft_type": "IA3"}}, "fit no module of it"),
+        ({"config": {"peft_type": "PREFIX_TUNING"}}, "of type PREFIX_TUNING: it puts learned positions"),
+        ({"config": {"peft_type": "LORE"}}, "does not know"),
+        ({"config": {"modules_to_save": ["lm_head"]}}, "does not fit this base"),
+        ({"config": {"trainable_token_indices": [1]}}, "does not fit this base"),
         ({"config": {"megatron_config": {"x": 1}}}, "uses megatron_config"),
         ({"config": {"init_lora_weights": "pissa"}}, "changes the base's own weights"),
         ({"config": {"target_modules": ["no_such_module"]}}, "does not fit this base"),
@@ -276,7 +278,7 @@ def _embeddings(tensors: dict[str, Any]) -> None:
         (damaged(_missing), "are missing for"),
         (damaged(_deeper), "does not fit this base"),
         (damaged(_nan), "infinite values or none at all"),
-        (damaged(_embeddings), "no LoRA matrices"),
+        (damaged(_embeddings), "replaces 'lm_head.weight'"),
     ],
 )
 def test_an_adapter_that_cannot_be_measured_says_why(
