@@ -94,6 +94,8 @@ class _Node:
 
 
 _Trunk = tuple[tuple[int, ...], ...]
+#: A row in the making, and what is read in it.
+_Piece = tuple[Row, tuple[Mark, ...]]
 
 
 def plan(spans: Sequence[Span], model: Resident) -> Plan:
@@ -123,9 +125,10 @@ def _trie(spans: Sequence[Span], numbers: Sequence[int]) -> _Node:
     """Return the trie of what is encoded: a request without its last token."""
     inputs = sorted({spans[i].ids[:-1] for i in numbers})
     root = _Node(0, ())
-    path, ends = [root], {}
+    path: list[_Node] = [root]
+    before: tuple[int, ...] = ()
     for row in inputs:
-        shared = _common(row, ends[-1] if -1 in ends else ())
+        shared = _common(row, before)
         while path[-1].start + len(path[-1].ids) > shared and path[-1].start >= shared and len(path) > 1:
             path.pop()
         last = path[-1]
@@ -134,7 +137,7 @@ def _trie(spans: Sequence[Span], numbers: Sequence[int]) -> _Node:
         made = _Node(shared, row[shared:])
         last.children.append(made)
         path.append(made)
-        ends[-1] = row
+        before = row
     _mark(root, spans, numbers)
     return root
 
@@ -187,14 +190,13 @@ class _Planner:
     def batches(self, root: _Node) -> Iterator[Batch]:
         """Yield the batches, what shares nothing first."""
         _measure(root)
-        lone: list[tuple[Row, tuple[Mark, ...]]] = []
+        lone: list[_Piece] = []
         later: list[Batch] = []
-        stack: list[tuple[_Node, _Trunk] | tuple[_Trunk, list[tuple[Row, tuple[Mark, ...]]]]] = [(root, ())]
-        groups: dict[_Trunk, list[tuple[Row, tuple[Mark, ...]]]] = {(): lone}
+        stack: list[tuple[_Node, _Trunk]] = [(root, ())]
+        groups: dict[_Trunk, list[_Piece]] = {(): lone}
         order: list[_Trunk] = []
         while stack:
             node, trunk = stack.pop()
-            assert isinstance(node, _Node)
             for kept in self._settle(node):
                 if kept.children and not self._is_piece(kept):
                     deeper = (*trunk, kept.ids)
@@ -240,9 +242,9 @@ class _Planner:
         fits = node.start + len(node.ids) <= _CACHE * self._budget
         return self._tree and len(node.ids) >= _WORTH_SHARING and len(node.children) > 1 and fits
 
-    def _pack(self, pieces: list[tuple[Row, tuple[Mark, ...]]]) -> list[tuple[Row, tuple[Mark, ...]]]:
+    def _pack(self, pieces: list[_Piece]) -> list[_Piece]:
         """Put pieces side by side into rows, longest first, each into the first row with room."""
-        rows: list[list[tuple[Row, tuple[Mark, ...]]]] = []
+        rows: list[list[_Piece]] = []
         room: list[int] = []
         for piece in sorted(pieces, key=lambda p: -len(p[0].ids)):
             need = len(piece[0].ids)
@@ -255,10 +257,10 @@ class _Planner:
             room[place] -= need
         return [_side_by_side(r) for r in rows]
 
-    def _fill(self, trunk: _Trunk, rows: list[tuple[Row, tuple[Mark, ...]]], *, plain: bool) -> Iterator[Batch]:
+    def _fill(self, trunk: _Trunk, rows: list[_Piece], *, plain: bool) -> Iterator[Batch]:
         """Yield batches below the token budget, widest rows first."""
         cached = sum(map(len, trunk))
-        batch: list[tuple[Row, tuple[Mark, ...]]] = []
+        batch: list[_Piece] = []
         read = 0
         for row in sorted(rows, key=lambda r: -len(r[0].ids)):
             width = len((batch or [row])[0][0].ids)
@@ -285,7 +287,7 @@ def _measure(root: _Node) -> None:
         node.size = len(node.ids) + sum(c.size for c in node.children)
 
 
-def _row(node: _Node) -> tuple[Row, tuple[Mark, ...]]:
+def _row(node: _Node) -> _Piece:
     """Write a subtree as a row, depth-first; a segment with one child goes on into it."""
     ids: list[int] = []
     segments: list[Segment] = []
@@ -302,7 +304,7 @@ def _row(node: _Node) -> tuple[Row, tuple[Mark, ...]]:
     return Row(tuple(ids), tuple(segments)), tuple(marks)
 
 
-def _side_by_side(pieces: Sequence[tuple[Row, tuple[Mark, ...]]]) -> tuple[Row, tuple[Mark, ...]]:
+def _side_by_side(pieces: Sequence[_Piece]) -> _Piece:
     ids: list[int] = []
     segments: list[Segment] = []
     marks: list[Mark] = []

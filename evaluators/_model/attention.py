@@ -127,7 +127,7 @@ def masks(
         open_ = seen if window is None else seen & (distance < window)
         blank = torch.zeros(open_.shape, dtype=dtype, device=seen.device)
         made[kind] = blank.masked_fill_(~open_, torch.finfo(dtype).min)[:, None]
-    return made[""] if "" in made else made
+    return made.get("", made)
 
 
 def lay_out(
