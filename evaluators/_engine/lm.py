@@ -9,6 +9,7 @@ Source:
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 
-from evaluators._engine.planner import Span, plan, run_batch
+from evaluators._engine.planner import Span, plan
+from evaluators._engine.reading import Reader
 from evaluators._items.tasks import Answer
 from evaluators._model.resident import Resident, Which
 
@@ -25,8 +27,6 @@ Ready = Callable[[int, Answer], None]
 #: Told how many batches of how many are done.
 Tick = Callable[[int, int], None]
 
-#: Longest window of a rolling log-likelihood; every position of it is read, so memory is this times the vocabulary.
-_WINDOW = 1024
 _MOST_NEW_TOKENS = 256
 
 
@@ -131,7 +131,7 @@ class CuratorLM(TemplateLM):
     def _windows(self, text: str) -> list[Span]:
         from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
-        most = min(self._resident.max_length, _WINDOW)
+        most = self._resident.max_length
         ids = self.tok_encode(text)
         windows = get_rolling_token_windows(token_list=ids, prefix_token=self.prefix_token_id, max_seq_len=most, context_len=1)
         return [Span((*before, *after), len(before)) for before, after in map(make_disjoint_window, windows)]
@@ -144,22 +144,24 @@ class CuratorLM(TemplateLM):
         if not flat:
             return
         made = plan([span for _, span in flat], self._resident)
-        serves: dict[int, list[tuple[int, Span]]] = defaultdict(list)
-        for index, (_, span) in enumerate(flat):
-            serves[made.row_of[index]].append((index, span))
-        needed = [b for b in made.batches if any(flat[i][0] not in known for r in b for i, _ in serves[r])]
-        missing = {number: len(spans) for number, spans in asked}
-        totals: dict[int, tuple[float, bool]] = dict.fromkeys(missing, (0.0, True))
+        needed = [b for b in made.batches if any(flat[m.span][0] not in known for row in b.marks for m in row)]
+        missing: dict[int, int] = defaultdict(int)
+        for number, span in flat:
+            missing[number] += len(span.ids) - span.start
+        values: dict[int, list[float]] = defaultdict(list)
+        greedy: dict[int, bool] = defaultdict(lambda: True)
+        reader = Reader(self._resident, self._which)
         for done, batch in enumerate(needed, start=1):
-            served = [s for row in batch for s in serves[row]]
-            for index, total, greedy in run_batch(made, batch, served, self._resident, self._which):
-                number = flat[index][0]
-                so_far = totals[number]
-                totals[number] = (so_far[0] + total, so_far[1] and greedy)
+            for mark, value, best in reader.read(batch):
+                number = flat[mark.span][0]
+                values[number].append(value)
+                greedy[number] = greedy[number] and best
                 missing[number] -= 1
                 if not missing[number]:
+                    # The exact sum: the order in which batches were run does not show.
+                    total = math.fsum(values.pop(number))
                     rolling = requests[number].request_type == "loglikelihood_rolling"
-                    note(number, totals[number][0] if rolling else totals[number])
+                    note(number, total if rolling else (total, greedy[number]))
             tick(done, len(needed))
 
     def _write(self, numbers: list[int], requests: Sequence[Instance], note: Ready, tick: Tick) -> None:

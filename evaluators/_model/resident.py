@@ -13,17 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from evaluators._model import device
-from evaluators._model.decoding import decode
+from evaluators._model.attention import Past, Row, Way, cache_of, lay_out, length_of, masks, probe, straight
+from evaluators._model.decoding import decode, shared_length
 from evaluators._model.graft import Pair, Which
 from governance.errors import SubjectError
+from governance.subject import canonical_digest
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = ["Resident", "Which"]
 #: No prompt is cut: what does not fit is refused by its user.
@@ -41,6 +44,8 @@ class Resident:
         versions: Libraries, by name.
         max_length: Most tokens of one row.
         eos: Token ids that end an answer.
+        way: How rows are run; found by trying once for each base that is loaded, and part of every model key.
+        halvings: How often a batch did not fit into memory and was halved.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -51,6 +56,23 @@ class Resident:
     eos: frozenset[int]
     _pair: Pair
     _keys: dict[Which, str]
+    way: Way = field(init=False)
+    halvings: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        found = _WAYS.get(self._pair.model)
+        if found is None:
+            with self.use("base") as model:
+                found = _WAYS[self._pair.model] = probe(model, self.device.kind)
+        self.way = found
+        self.kernel_path = f"{self.kernel_path}, {self.way}"
+        self._keys = {which: canonical_digest([key, str(self.way)]) for which, key in self._keys.items()}
+
+    @property
+    def activations(self) -> torch.dtype:
+        """Number format that attention masks have to be in."""
+        dtype: torch.dtype = self._pair.model.get_input_embeddings().weight.dtype
+        return dtype
 
     def model_key(self, which: Which) -> str:
         """Return the content key of the base or of base and adapter: weights, tokenizer, template, numerics, versions."""
@@ -95,16 +117,64 @@ class Resident:
         """
         import torch
 
-        ids, mask = self.padded(rows, left=False)
-        select = torch.zeros_like(mask, dtype=torch.bool)
-        for row, positions in enumerate(keep):
-            select[row, list(positions)] = True
-        with torch.inference_mode(), self.use(which) as model, self.only(select):
-            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0]
-            found = torch.log_softmax(logits.float(), dim=-1)
-        if bool(torch.isnan(found[:, 0]).any()):
-            raise SubjectError(f"the {which} answers with values that are no numbers (NaN); it cannot be measured")
+        with torch.inference_mode():
+            found = torch.log_softmax(self.plain_logits(rows, keep, which).float(), dim=-1)
         return list(found.split([len(p) for p in keep]))
+
+    def plain_logits(self, rows: Sequence[Sequence[int]], keep: Sequence[Sequence[int]], which: Which) -> torch.Tensor:
+        """Run one batch of plain rows.
+
+        Args:
+            rows: Token ids of each row, none empty.
+            keep: Positions of each row that are read; ascending.
+            which: Model to use.
+
+        Returns:
+            Logits in the model's own format, shape (positions of all rows, vocabulary).
+
+        Raises:
+            SubjectError: A row is too long, or the model answers with NaN.
+        """
+        import torch
+
+        # Padding stands behind the tokens, where a causal model does not look: no mask is needed, and passes without are faster.
+        ids, mask = self.padded(rows, left=False)
+        with torch.inference_mode(), self.use(which) as model, self.only(_selection(mask, keep)):
+            logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits[0]
+        return _numbers(logits, which)
+
+    def tree_logits(
+        self, rows: Sequence[Row], keep: Sequence[Sequence[int]], which: Which, past: Past | None
+    ) -> tuple[torch.Tensor, Past]:
+        """Run one batch of rows that may branch, after what is cached.
+
+        Args:
+            rows: What is run.
+            keep: Indices into each row that are read; ascending.
+            which: Model to use.
+            past: Cache of what all rows follow; it is left as it is.
+
+        Returns:
+            Logits as of ``plain_logits``, and the cache of the first row, with what came before it.
+        """
+        logits, cache = self._grow(rows, keep, which, past)
+        return logits, [(layer.keys[:1], layer.values[:1]) for layer in cache.layers]
+
+    def begin(self, rows: Sequence[Row], which: Which, past: Past | None) -> tuple[torch.Tensor, DynamicCache]:
+        """Return the logits after the last token of each row, and the cache of all rows, padded on the right."""
+        return self._grow(rows, [[len(r.ids) - 1] for r in rows], which, past)
+
+    def _grow(
+        self, rows: Sequence[Row], keep: Sequence[Sequence[int]], which: Which, past: Past | None
+    ) -> tuple[torch.Tensor, DynamicCache]:
+        import torch
+
+        ids, positions, seen, distance = lay_out(rows, length_of(past), self.device.kind, int(self.tokenizer.pad_token_id))
+        mask = masks(seen, distance, self.way.windows, self.activations)
+        cache = cache_of(past or [], len(rows))
+        with torch.inference_mode(), self.use(which) as model, self.only(_selection(ids, keep)):
+            out = model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
+        return _numbers(out.logits[0], which), out.past_key_values
 
     def forward(
         self, rows: Sequence[Sequence[int]], which: Which, *, keep: Sequence[Sequence[int]] | None = None
@@ -138,9 +208,13 @@ class Resident:
             max_new_tokens: Longest answer.
             stops: Texts after which an answer is not continued; they stay in it.
         """
+        if not prompts:
+            return []
         found: dict[int, list[int]] = {}
-        for batch in self.batches([len(p) + max_new_tokens for p in prompts]):
-            out = decode(self, [prompts[i] for i in batch], which, max_new_tokens, stops)
+        shared = shared_length(prompts) if self.way.fits(max(len(p) for p in prompts) + max_new_tokens) else 0
+        past = self.tree_logits([straight(prompts[0][:shared])], [[shared - 1]], which, None)[1] if shared else None
+        for batch in self.batches([len(p) + max_new_tokens - shared for p in prompts]):
+            out = decode(self, [prompts[i] for i in batch], which, max_new_tokens, stops, past)
             found.update(zip(batch, out, strict=True))
         return [found[i] for i in range(len(prompts))]
 
@@ -224,3 +298,23 @@ class Resident:
             yield
         finally:
             hook.remove()
+
+
+#: How each loaded base is run.
+_WAYS: WeakKeyDictionary[PreTrainedModel, Way] = WeakKeyDictionary()
+
+
+def _selection(like: torch.Tensor, keep: Sequence[Sequence[int]]) -> torch.Tensor:
+    import torch
+
+    select = torch.zeros(like.shape, dtype=torch.bool)
+    for row, positions in enumerate(keep):
+        select[row, list(positions)] = True
+    return select.to(like.device)
+
+
+def _numbers(logits: torch.Tensor, which: Which) -> torch.Tensor:
+    """Raise if the first logit of a position is no number: then none of them is."""
+    if bool(logits[:, 0].isnan().any()):
+        raise SubjectError(f"the {which} answers with values that are no numbers (NaN); it cannot be measured")
+    return logits
