@@ -186,7 +186,7 @@ def probe(model: PreTrainedModel, device: str) -> Way:
     import torch
 
     config = model.config.get_text_config(decoder=True)
-    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    window: int | None = (getattr(config, "sliding_window", None) or None) if getattr(config, "use_sliding_window", True) else None
     kinds = sorted(set(getattr(config, "layer_types", None) or ()))
     tries: list[tuple[tuple[str, int | None], ...]] = []
     if len(kinds) > 1:
@@ -196,8 +196,8 @@ def probe(model: PreTrainedModel, device: str) -> Way:
     tries.append((("", None),))
     longest = getattr(config, "max_position_embeddings", None) or _PROBE_MOST
     # A window that never bites within reach of the probe is not tried beyond itself.
-    beyond = bool(window) and window + _PROBE_BRANCH <= min(_PROBE_MOST, longest - 2 * _PROBE_BRANCH)
-    length = int(window) if beyond and window else min(_PROBE_MOST, _PROBE_SHORT, longest - 2 * _PROBE_BRANCH)
+    beyond = window is not None and window + _PROBE_BRANCH <= min(_PROBE_MOST, longest - 2 * _PROBE_BRANCH)
+    length = int(window) if beyond and window is not None else min(_PROBE_MOST, _PROBE_SHORT, longest - 2 * _PROBE_BRANCH)
     if length < 2:
         return Way()
     for windows in tries:

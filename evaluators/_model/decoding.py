@@ -140,8 +140,8 @@ def _plainly(
             last[:, -1] = True
             with model.only(last):
                 out = network(input_ids=ids, attention_mask=mask, use_cache=True, **kept)
-            # Recurrent models of the older kind call their state otherwise.
-            name = next((n for n in ("past_key_values", "cache_params") if getattr(out, n, None) is not None), None)
+            # The state of older recurrent models has another name and another protocol: they read everything again.
+            name = "past_key_values" if getattr(out, "past_key_values", None) is not None else None
             chosen = out.logits[0].argmax(-1)
             unfinished -= {r for r in sorted(unfinished) if _ends(model, answers[r], int(chosen[r]), stops)}
             if not unfinished or step == most - 1:

@@ -16,6 +16,7 @@ from evaluators._engine import planner  # noqa: E402
 from evaluators._engine.lm import CuratorLM, cut  # noqa: E402
 from evaluators._engine.planner import Span, plan  # noqa: E402
 from evaluators._model.device import Device  # noqa: E402
+from evaluators._model.graft import Alone  # noqa: E402
 from evaluators._model.resident import Resident  # noqa: E402
 from tests import tiny_families, tiny_model  # noqa: E402
 
@@ -62,7 +63,7 @@ def resident_of(family: str, budget: int = 128, **options: Any) -> Resident:
     model = tiny_families.make(family, len(TOKENIZER), **options)
     return Resident(
         tokenizer=TOKENIZER, device=Device("cpu", "here", "float32", budget), kernel_path="test", versions={},
-        max_length=tiny_families.POSITIONS, eos=frozenset({2}), _model=model, _keys={"base": "b", "adapter": "a"},
+        max_length=tiny_families.POSITIONS, eos=frozenset({2}), _pair=Alone(model), _keys={"base": "b", "adapter": "a"},
     )  # fmt: skip
 
 
@@ -92,7 +93,7 @@ def questions(draw: random.Random) -> list[Instance]:
 def one_row(model: Resident, span: Span) -> tuple[float, bool, float]:
     """Return sum, greedy flag and smallest lead of the best token, from a plain pass."""
     with torch.inference_mode():
-        logits = model._model(input_ids=torch.tensor([span.ids[:-1]]), use_cache=False).logits[0]
+        logits = model._pair.model(input_ids=torch.tensor([span.ids[:-1]]), use_cache=False).logits[0]
     found = torch.log_softmax(logits.float(), -1)[span.start - 1 :]
     tokens = torch.tensor(span.ids[span.start :])
     best = found.topk(2, -1).values
@@ -138,7 +139,7 @@ def test_generated_text_equals_that_of_one_row_without_a_cache(family: str) -> N
         ids, written = model.encode(prompt)[-(tiny_families.POSITIONS - 12) :], []
         for _ in range(12):
             with torch.inference_mode():
-                token = int(model._model(input_ids=torch.tensor([ids + written]), use_cache=False).logits[0, -1].argmax())
+                token = int(model._pair.model(input_ids=torch.tensor([ids + written]), use_cache=False).logits[0, -1].argmax())
             if token == 2:
                 break
             written.append(token)
@@ -202,7 +203,7 @@ def path(row: planner.Row, at: int) -> tuple[int, ...]:
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_counted() -> None:
-    model = resident_of("llama")
+    model = resident_of("llama", budget=1024)
     requests = questions(random.Random(3))
     expected = CuratorLM(model, "base").answer(requests)
     whole = model._grow
