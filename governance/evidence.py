@@ -108,6 +108,18 @@ class Interval(Noun):
     method: str
 
 
+class Example(Noun):
+    """One item that changed between base and adapter. Its texts come from data and models: escape them where they are shown."""
+
+    item: str = Field(description="item key, as in the kept rows")
+    task: str
+    change: Literal["lost", "gained"]
+    question: str = Field(max_length=400, description="what was asked, cut from the left")
+    gold: str = Field(default="", max_length=240, description="the right answer, where the task says it")
+    base: str = Field(default="", max_length=240, description="the base's answer")
+    adapter: str = Field(default="", max_length=240, description="the adapter's answer")
+
+
 class Measurement(Noun):
     """One number, with everything needed to read it."""
 
@@ -124,6 +136,7 @@ class Measurement(Noun):
     base_value: float | None = Field(default=None, description="the same quantity for the base, same items")
     adapter_value: float | None = Field(default=None, description="the same quantity for the adapter")
     details: dict[str, float | int | str] = Field(default_factory=dict)
+    examples: tuple[Example, ...] = Field(default=(), max_length=40, description="some of the items that changed")
     seed: int | None = None
     data_revision: str | None = Field(default=None, description="digest of the items")
     quantization: str | None = None
