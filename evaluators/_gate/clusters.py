@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from os.path import commonprefix
 
 #: Characters that are about 64 tokens of English; tokens themselves are the engine's business.
 SHARED = 256
@@ -22,7 +21,7 @@ def text_keys(items: Sequence[Sequence[str]]) -> list[list[str]]:
     Args:
         items: The item's own text as it is asked, without examples, then every text of its data.
     """
-    common = len(commonprefix([texts[0] for texts in items if texts])) if len(items) > 1 else 0
+    common = shared_start([texts[0] for texts in items if texts]) if len(items) > 1 else 0
     found = []
     for texts in items:
         own = texts[0][common:] if texts else ""
@@ -30,6 +29,14 @@ def text_keys(items: Sequence[Sequence[str]]) -> list[list[str]]:
         found.append([*keys, *(f"holds {_digest(t)}" for t in set(texts[1:]) if len(t) >= SHARED)])
     everywhere = set(found[0]).intersection(*found[1:]) if len(found) > 1 else set()
     return [sorted(set(keys) - everywhere) for keys in found]
+
+
+def shared_start(texts: Sequence[str]) -> int:
+    """Return how many characters all texts begin with; 0 for none."""
+    if not texts:
+        return 0
+    first, last = min(texts), max(texts)
+    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
 
 
 def join(keys: Sequence[Sequence[str]]) -> list[int]:

@@ -99,7 +99,11 @@ class Gate:
 
     def open(self, family: str) -> bool:
         """Return whether more items of this family are wanted."""
-        return self._families[family].decided is None
+        return self.decided(family) is None
+
+    def decided(self, family: str) -> Outcome | None:
+        """Return the verdict of an early look; None as long as there is none."""
+        return self._families[family].decided
 
     def observe(self, family: str, clusters: Sequence[Sequence[Pair]]) -> None:
         """Take the next part of a family.

@@ -139,7 +139,8 @@ def compare(pairs: Sequence[Pair], margin: float, seed: int, alpha: float = ALPH
         tested = _student(sizes, sums, margin, alpha, "Student, clustered" if together else "Student, paired")
     too_few = ""
     if together and effective(sizes) < LEAST_CLUSTERS:
-        too_few = f"its items come from {len(sizes)} texts, which weigh as much as {effective(sizes):.0f} of one size; {LEAST_CLUSTERS} are needed"
+        weight = f"which weigh as much as {effective(sizes):.0f} of one size"
+        too_few = f"its items come from {len(sizes)} texts, {weight}; {LEAST_CLUSTERS} are needed"
     return Comparison(
         n=n,
         clusters=len(sizes),

@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from os.path import commonprefix
 from typing import Any
 
 from evaluators._gate import clusters
@@ -130,7 +129,7 @@ def units(families: dict[str, list[Item]], seed: int) -> list[Unit]:
         families: From ``build``.
         seed: Of the order.
     """
-    cut = {family: list(_cut(_ordered(items, f"{seed} {family}"), _sizes(items))) for family, items in families.items()}
+    cut = {family: list(_cut(_ordered(items, f"{seed} {family}"), sizes(_headers(items)))) for family, items in families.items()}
     found: list[Unit] = []
     for part in range(max(map(len, cut.values()), default=0)):
         for family, parts in cut.items():
@@ -146,11 +145,20 @@ def _ordered(items: Sequence[Item], seed: str) -> list[tuple[Item, ...]]:
     return sorted(grouped, key=lambda g: hashlib.sha256(f"{seed} {min(i.key for i in g)}".encode()).digest())
 
 
-def _sizes(items: Sequence[Item]) -> Iterator[int]:
-    """Yield how many items each unit should hold: few at first, then more, and so many that headers are not the bulk of it."""
+def _headers(items: Sequence[Item]) -> int:
+    """Return how many tasks begin every prompt with the same long text, such as examples."""
     by_task = groupby(items, key=lambda i: id(i.task))
-    starts = [commonprefix([str(i.instances[0].args[0]) for i in group]) for _, group in by_task]
-    least = max(_LEAST, _PER_HEADER * sum(len(s) >= _HEADER for s in starts))
+    starts = [clusters.shared_start([str(i.instances[0].args[0]) for i in group]) for _, group in by_task]
+    return sum(start >= _HEADER for start in starts)
+
+
+def sizes(headers: int) -> Iterator[int]:
+    """Yield how many items each unit of a family should hold: few at first, then more, so that headers are not the bulk of it.
+
+    Args:
+        headers: Long texts that are encoded again in each unit.
+    """
+    least = max(_LEAST, _PER_HEADER * headers)
     yield CANARY
     asked = CANARY
     while True:
@@ -219,7 +227,5 @@ def _identity(questions: Questions, limit: int | None, ctx: RunContext) -> str:
     """Return what decides about the prompts of a task; data are known by their digest, a sample of them by seed and limit."""
     shape = json.dumps(dict(questions.definition), sort_keys=True, default=rows.stable_name)
     documents = None if questions.documents is None else [len(questions.documents), ctx.seed, ctx.evaluation.limit]
-    return canonical_digest(
-        [questions.name, questions.family, questions.version, questions.digest, questions.score, questions.group, shape]
-        + [documents, limit]
-    )
+    named = [questions.name, questions.family, questions.version, questions.digest, questions.score, questions.group]
+    return canonical_digest([*named, shape, documents, limit])
