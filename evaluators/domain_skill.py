@@ -32,7 +32,7 @@ class DomainSkill:
     """
 
     id = "domain-skill"
-    version = "1"
+    version = "2"
     divisible: Literal[True] = True
     declares = (
         Metric(
@@ -42,6 +42,12 @@ class DomainSkill:
             direction="higher-is-better",
         ),
         Metric(id="domain-task", summary="The same for one task", unit="1", direction="higher-is-better"),
+        Metric(
+            id="domain-margin",
+            summary="How much likelier the right choice is than the best other one, adapter minus base",
+            unit="nat",
+            direction="higher-is-better",
+        ),
     )
 
     def wants(self, composition: Composition) -> bool:
@@ -61,7 +67,9 @@ class DomainSkill:
             )
             yield Coverage(item=f"domain {unknown}"[:200], outcome=Outcome.SKIPPED, reason=reason)
         names = {family: (family, "domain")}
-        yield from families.measure(suite, names, ("domain-skill", "domain-task"), self.id, composition, ctx)
+        yield from families.measure(
+            suite, names, families.Metrics("domain-skill", "domain-task", "domain-margin"), self.id, composition, ctx
+        )
 
 
 PLUGIN = DomainSkill()

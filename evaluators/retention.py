@@ -33,7 +33,7 @@ class Retention:
     """
 
     id = "retention"
-    version = "1"
+    version = "2"
     divisible: Literal[True] = True
     declares = (
         Metric(
@@ -43,6 +43,12 @@ class Retention:
             direction="higher-is-better",
         ),
         Metric(id="retention-task", summary="The same for one task", unit="1", direction="higher-is-better"),
+        Metric(
+            id="retention-margin",
+            summary="How much likelier the right choice is than the best other one, adapter minus base",
+            unit="nat",
+            direction="higher-is-better",
+        ),
     )
 
     def wants(self, composition: Composition) -> bool:
@@ -56,7 +62,9 @@ class Retention:
 
         suite = suites.load(ctx.evaluation.suite)
         names = {suites.GENERAL: (suites.GENERAL,)}
-        yield from families.measure(suite, names, ("retention", "retention-task"), self.id, composition, ctx)
+        yield from families.measure(
+            suite, names, families.Metrics("retention", "retention-task", "retention-margin"), self.id, composition, ctx
+        )
 
 
 PLUGIN = Retention()

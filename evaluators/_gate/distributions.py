@@ -111,9 +111,9 @@ def wilson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
     return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
-def bisect(rises: Callable[[float], float], low: float, high: float) -> float:
-    """Return the root of an increasing function between two bounds; the nearer bound if there is none."""
-    for _ in range(_STEPS):
+def bisect(rises: Callable[[float], float], low: float, high: float, steps: int = _STEPS) -> float:
+    """Return the root of an increasing function between two bounds, after so many halvings; the nearer bound if there is none."""
+    for _ in range(steps):
         middle = (low + high) / 2
         if middle in (low, high):
             break

@@ -1,22 +1,36 @@
-"""From scored items to measurements: one number per family and one per task. Used by the evaluators of tasks."""
+"""From families of a suite to measurements: asks unit by unit until the gate has seen enough. Used by the evaluators of tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from evaluators._gate.paired import LEVEL, Comparison, Outcome, Pair, compare, verdicts
-from evaluators._items import rows, sources
+from evaluators._gate.gate import Gate, Judgement, Plan
+from evaluators._gate.noise import Noise
+from evaluators._gate.paired import Comparison, Outcome, Pair, compare, verdicts
+from evaluators._items import sources
 from evaluators._items.suites import GENERAL, Suite
 from evaluators._model.home import resident
 from evaluators._model.resident import Resident
-from evaluators._runtime.scoring import Scored, coverage, score
+from evaluators._runtime import told
+from evaluators._runtime.items import Item, Unit, build, units
+from evaluators._runtime.scoring import Asking, pairs
 from governance.context import RunContext
 from governance.errors import LimitError, SubjectError
-from governance.evidence import Coverage, Interval, Measurement
+from governance.evidence import Coverage, Measurement
 from governance.evidence import Outcome as Reach
-from governance.subject import Composition, canonical_digest
+from governance.subject import Composition
 
 _MARGIN = 0.05
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Names of what an evaluator of tasks yields: one number per family, per task, and the change of the margin."""
+
+    family: str
+    task: str
+    margin: str
 
 
 def open_model(composition: Composition, ctx: RunContext) -> Resident | Coverage:
@@ -35,7 +49,7 @@ def refused(error: SubjectError | LimitError) -> Coverage:
 def measure(
     suite: Suite,
     names: Mapping[str, Sequence[str]],
-    metrics: tuple[str, str],
+    metrics: Metrics,
     plugin: str,
     composition: Composition,
     ctx: RunContext,
@@ -45,38 +59,113 @@ def measure(
     Args:
         suite: Holds the families.
         names: Family, and the scopes its number is given under.
-        metrics: Metric of a family, metric of a task.
+        metrics: What the numbers are called.
         plugin: Id of the evaluator.
         composition: What is asked.
-        ctx: Everything handed down.
+        ctx: Everything handed down. With a shard only its units are asked, and nothing is concluded.
 
     Yields:
-        One measurement per family and scope, one per task, and coverage of each task.
+        One measurement per family and scope, one per task, the change of the margin, and coverage of each task.
     """
     model = open_model(composition, ctx)
     if isinstance(model, Coverage):
         yield model
         return
-    asked = [q for family in names for q in sources.questions(suite, family, ctx)]
+    families, gaps = build((q for family in names for q in sources.questions(suite, family, ctx)), ctx)
+    yield from gaps
+    planned = units(families, ctx.seed)
+    asking = Asking(model, ctx, plugin, sum(len(u.items) for u in planned))
     try:
-        results = score(asked, model, ctx, plugin)
+        if ctx.evaluation.shard is not None:
+            yield _shard(planned, asking, ctx.evaluation.shard)
+            return
+        gate = _gate(families, planned, names, ctx)
+        _ask(planned, asking, gate)
+        noise = asking.noise(planned[0]) if planned else None
     except SubjectError as error:
         yield refused(error)
         return
-    scored = [r for r in results if isinstance(r, Scored)]
-    yield from (r for r in results if isinstance(r, Coverage))
-    families = {f: mine for f in names if (mine := [s for s in scored if s.questions.family == f])}
-    pooled = {f: compare(_pairs(mine), _margin(f, names[f], ctx), ctx.seed) for f, mine in families.items()}
-    for (family, comparison), verdict in zip(pooled.items(), verdicts(list(pooled.values())), strict=True):
+    yield from _tell(families, names, metrics, gate.judge(), noise, told.Source(model, composition, ctx))
+
+
+def _ask(planned: Sequence[Unit], asking: Asking, gate: Gate) -> None:
+    for unit in planned:
+        if gate.open(unit.family):
+            asking.ask(unit)
+            gate.observe(unit.family, list(pairs(unit)))
+        else:
+            asking.skip(unit)
+
+
+def _shard(planned: Sequence[Unit], asking: Asking, shard: tuple[int, int]) -> Coverage:
+    index, of = shard
+    mine = [u for u in planned if u.number % of == index]
+    asking.total = sum(len(u.items) for u in mine)
+    for unit in mine:
+        asking.ask(unit)
+    if mine and mine[0].number == 0:
+        asking.noise(mine[0])
+    reason = f"{len(mine)} of {len(planned)} units; the whole run draws the conclusions"
+    return Coverage(item=f"shard {index + 1} of {of}", outcome=Reach.COMPLETED, reason=reason)
+
+
+def _gate(
+    families: Mapping[str, Sequence[Item]], planned: Sequence[Unit], names: Mapping[str, Sequence[str]], ctx: RunContext
+) -> Gate:
+    plans = {}
+    for family, items in families.items():
+        mine = [u for u in planned if u.family == family]
+        largest = max(len(cluster) for unit in mine for cluster in unit.clusters)
+        plans[family] = Plan(_margin(family, names[family], ctx), len(items), largest, len(mine))
+    return Gate(plans, stop_early=ctx.evaluation.stop_early, seed=ctx.seed)
+
+
+def _tell(
+    families: Mapping[str, Sequence[Item]],
+    names: Mapping[str, Sequence[str]],
+    metrics: Metrics,
+    judged: Mapping[str, Judgement],
+    noise: Noise | None,
+    source: told.Source,
+) -> Iterator[Measurement | Coverage]:
+    for family, judgement in judged.items():
+        asked = [i for i in families[family] if len(i.rows) == 2]
         for scope in names[family]:
-            yield _measurement(metrics[0], scope, family, comparison, verdict, families[family], model, composition, ctx)
-    for task in scored:
-        comparison = compare(task.pairs, _margin(task.questions.family, (), ctx), ctx.seed)
-        verdict = verdicts([comparison])[0]
-        yield _measurement(
-            metrics[1], task.questions.name, task.questions.family, comparison, verdict, [task], model, composition, ctx
-        )
-        yield coverage(task)
+            yield told.family(metrics.family, scope, family, judgement, noise, asked, source)
+        change = told.margins(metrics.margin, names[family][0], family, asked, source)
+        if change is not None:
+            yield change
+    yield from _tasks(families, metrics, judged, source)
+
+
+def _tasks(
+    families: Mapping[str, Sequence[Item]], metrics: Metrics, judged: Mapping[str, Judgement], source: told.Source
+) -> Iterator[Measurement | Coverage]:
+    """Yield each task by itself; all of them together are one set of claims, which Holm corrects."""
+    whole: list[tuple[str, list[Item], Comparison]] = []
+    for family, judgement in judged.items():
+        by_task: dict[str, list[Item]] = {}
+        for item in families[family]:
+            by_task.setdefault(item.questions.name, []).append(item)
+        for name, items in by_task.items():
+            asked = [i for i in items if len(i.rows) == 2]
+            if asked:
+                scored = _pairs(asked)
+                whole.append((family, asked, compare(scored, judgement.comparison.margin, source.ctx.seed)))
+            reason = "" if len(asked) == len(items) else f"{len(asked)} of {len(items)} items: {family} was {judgement.stopped}"
+            yield Coverage(item=name, outcome=Reach.COMPLETED, reason=reason)
+    for (family, asked, comparison), verdict in zip(whole, verdicts([c for _, _, c in whole]), strict=True):
+        # Where the family stopped is no moment that a test of one of its tasks was planned for.
+        stopped = judged[family].comparison.n < judged[family].items
+        reached: Outcome = "inconclusive" if stopped else verdict
+        yield told.task(metrics.task, family, comparison, reached, judged[family], asked, source)
+
+
+def _pairs(items: Sequence[Item]) -> list[Pair]:
+    sizes: dict[int, int] = {}
+    for item in items:
+        sizes[item.cluster] = sizes.get(item.cluster, 0) + 1
+    return [Pair(i.score("base"), i.score("adapter"), str(i.cluster) if sizes[i.cluster] > 1 else None) for i in items]
 
 
 def _margin(family: str, scopes: Sequence[str], ctx: RunContext) -> float:
@@ -84,53 +173,3 @@ def _margin(family: str, scopes: Sequence[str], ctx: RunContext) -> float:
         if name in ctx.margins:
             return ctx.margins[name]
     return _MARGIN
-
-
-def _pairs(scored: Sequence[Scored]) -> list[Pair]:
-    return [p for s in scored for p in s.pairs]
-
-
-def _measurement(
-    metric: str,
-    scope: str,
-    family: str,
-    comparison: Comparison,
-    verdict: Outcome,
-    scored: Sequence[Scored],
-    model: Resident,
-    composition: Composition,
-    ctx: RunContext,
-) -> Measurement:
-    details: dict[str, float | int | str] = {
-        "family": family,
-        "lost": comparison.lost,
-        "gained": comparison.gained,
-        "clusters": comparison.clusters,
-        "p-degraded": comparison.p_degraded,
-        "statistic": round(comparison.statistic, 6),
-        "tasks": ", ".join(s.questions.name for s in scored),
-        "origin": ", ".join(sorted({s.questions.origin for s in scored})),
-    }
-    if comparison.needed is not None:
-        details["needed-n"] = comparison.needed
-    keys = [model.model_key("base"), model.model_key("adapter")]
-    triples = [(k, p.base, p.adapter) for s in scored for k, p in zip(s.keys, s.pairs, strict=True)]
-    return Measurement(
-        metric=metric,
-        scope=scope,
-        value=comparison.difference,
-        unit="1",
-        n=comparison.n,
-        interval=Interval(low=comparison.low, high=comparison.high, level=LEVEL, method=comparison.method),
-        verdict=verdict,
-        margin=comparison.margin,
-        base_value=comparison.base,
-        adapter_value=comparison.adapter,
-        details=details,
-        seed=ctx.seed,
-        data_revision=canonical_digest(sorted(k for s in scored for k in s.keys)),
-        quantization=str(composition.quantization),
-        device=model.kernel_path,
-        versions=model.versions,
-        rows=rows.digest(keys, triples),
-    )

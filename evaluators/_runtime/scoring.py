@@ -1,135 +1,134 @@
-"""Asks base and adapter the same questions and pairs their scores item by item. Used by the evaluators of tasks."""
+"""Asks base and adapter one unit of items after the other, and keeps each answer. Used by the evaluators of tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from evaluators._engine.lm import CuratorLM
+from evaluators._gate import noise
+from evaluators._gate.noise import Noise
 from evaluators._gate.paired import Pair
 from evaluators._items import rows, tasks
-from evaluators._items.tasks import Answer, Questions
+from evaluators._items.tasks import Answer
 from evaluators._model.resident import Resident, Which
+from evaluators._runtime.items import Item, Unit
 from governance.context import Progress, RunContext
-from governance.errors import PluginError, SubjectError
-from governance.evidence import Coverage, ItemRow, Outcome
+from governance.errors import SubjectError
+from governance.evidence import ItemRow
+from governance.subject import canonical_digest
 
-_BOTH: tuple[Which, Which] = ("base", "adapter")
+BOTH: tuple[Which, Which] = ("base", "adapter")
 
 
 @dataclass
-class _Item:
-    """One item on its way."""
-
-    questions: Questions
-    task: Any
-    key: str
-    instances: Sequence[Any]
-    group: str | None
-    numbers: range
-    answers: dict[int, Answer] = field(default_factory=dict)
-    scores: dict[Which, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One task, answered by both.
+class Asking:
+    """Both models, and what is known of them.
 
     Attributes:
-        questions: What was asked.
-        keys: Item keys, in the order of ``pairs``.
-        pairs: Scores of each item.
-    """
-
-    questions: Questions
-    keys: tuple[str, ...]
-    pairs: tuple[Pair, ...]
-
-
-def score(asked: Iterable[Questions | Coverage], model: Resident, ctx: RunContext, plugin: str) -> list[Scored | Coverage]:
-    """Ask base, then adapter; rows that are kept already are not asked again.
-
-    Args:
-        asked: Tasks, and what cannot be asked.
         model: Answers.
         ctx: Gives kept rows, takes fresh ones and progress.
         plugin: Id of the evaluator, for progress.
-
-    Returns:
-        For each task its pairs, or why there are none.
+        total: Items of all units; each is asked twice.
     """
-    found: list[Scored | Coverage] = []
-    items: list[_Item] = []
-    order: list[Questions] = []
-    for questions in asked:
-        if isinstance(questions, Coverage):
-            found.append(questions)
-            continue
+
+    model: Resident
+    ctx: RunContext
+    plugin: str
+    total: int
+    _kept: dict[str, dict[str, ItemRow]] = field(default_factory=dict)
+    _done: int = 0
+
+    def ask(self, unit: Unit) -> None:
+        """Answer every item of a unit with base and adapter; rows that are kept already are not asked again.
+
+        Raises:
+            SubjectError: The model fails on a plain question.
+        """
+        for which in BOTH:
+            self._answer(unit.items, which, self.model.model_key(which), unit.plan)
+            self._done += len(unit.items)
+            self._tell(0)
+
+    def skip(self, unit: Unit) -> None:
+        """Count a unit that nobody needs any more."""
+        self.total -= len(unit.items)
+        self._tell(0)
+
+    def noise(self, first: Unit) -> Noise | None:
+        """Ask the base some items again in other batches, once for all adapters, and return how far it is from itself.
+
+        Args:
+            first: Unit whose first items are asked; it may be unanswered, and then nothing is returned.
+        """
+        items = [Item(i.questions, i.task, i.key, i.instances, i.right, i.shares) for i in first.items[: noise.ITEMS]]
+        key = canonical_digest([self.model.model_key("base"), "asked twice"])
+        # Every second item apart: other neighbours, other lengths of padding, batches of another size.
+        for part in (items[::2], items[1::2]):
+            self._answer(part, "base", key, first.plan)
+        once = {i.key: i.rows["base"] for i in first.items if "base" in i.rows}
+        twice = [(i, once[i.key]) for i in items if i.key in once]
+        return noise.measure(
+            [rows.score_of(row) or 0.0 for _, row in twice],
+            [i.score("base") for i, _ in twice],
+            [a - b for i, row in twice for a, b in zip(_sums(i.rows["base"]), _sums(row), strict=True)],
+        )
+
+    def _answer(self, items: Sequence[Item], which: Which, key: str, plan: str) -> None:
+        """Answer items as one plan, and keep each row as soon as it is whole."""
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self._kept[key] = self.ctx.kept(key)
+        known: dict[int, Answer] = {}
+        owner: dict[int, tuple[Item, range]] = {}
+        first = 0
+        for item in items:
+            numbers = range(first, first := first + len(item.instances))
+            owner.update((n, (item, numbers)) for n in numbers)
+            row = kept.get(item.key)
+            answers = rows.recall(row, item.instances) if row is not None and rows.score_of(row) is not None else None
+            if row is None or answers is None:
+                kept.pop(item.key, None)
+                continue
+            item.rows[which] = row
+            known.update(zip(numbers, answers, strict=True))
+        if len(known) == first:
+            return
+        heard: dict[int, Answer] = {}
+
+        def ready(number: int, answer: Answer) -> None:
+            item, numbers = owner[number]
+            heard[number] = answer
+            if all(n in heard for n in numbers):
+                answers = [heard[n] for n in numbers]
+                score = tasks.score(item.task, item.instances, answers, item.questions.score)
+                row = rows.make(key, item.key, item.questions, item.instances, answers, score, item.right, plan)
+                # The same item may be asked twice, here or in a later unit: the first answer is the one that is kept.
+                item.rows[which] = kept.setdefault(item.key, row)
+                if item.rows[which] is row:
+                    self.ctx.keep(row)
+
+        requests = [r for item in items for r in item.instances]
         try:
-            items.extend(_items(questions, ctx, first=items[-1].numbers.stop if items else 0))
-            order.append(questions)
-        except (PluginError, *tasks.TROUBLE) as error:
-            found.append(Coverage(item=questions.name, outcome=Outcome.FAILED, reason=str(error)[:400]))
-    for turn, which in enumerate(_BOTH):
-        _ask(items, model, which, ctx, lambda done, total, turn=turn: _tell(ctx, plugin, turn * total + done, 2 * total))
-    for questions in order:
-        mine = [i for i in items if i.questions is questions]
-        pairs = tuple(Pair(i.scores["base"], i.scores["adapter"], i.group) for i in mine)
-        found.append(Scored(questions, tuple(i.key for i in mine), pairs))
-    return found
+            CuratorLM(self.model, which).answer(requests, known, ready, self._ticker(len(items)))
+        except RuntimeError as error:
+            raise SubjectError(f"the model fails on a plain question: {str(error)[:300]}") from error
+
+    def _ticker(self, items: int) -> Callable[[int, int], None]:
+        return lambda done, batches: self._tell(items * done // max(1, batches))
+
+    def _tell(self, more: int) -> None:
+        done, total = min(self._done + more, 2 * self.total), 2 * self.total
+        self.ctx.emit(Progress(step="evaluate", item=self.plugin, done=done, total=total, message="questions, in batches"))
 
 
-def coverage(scored: Scored) -> Coverage:
-    """Return that a task was asked in full."""
-    return Coverage(item=scored.questions.name, outcome=Outcome.COMPLETED)
+def pairs(unit: Unit) -> Iterator[list[Pair]]:
+    """Yield the scores of each cluster of an answered unit."""
+    for cluster in unit.clusters:
+        group = str(cluster[0].cluster) if len(cluster) > 1 else None
+        yield [Pair(i.score("base"), i.score("adapter"), group) for i in cluster]
 
 
-def _items(questions: Questions, ctx: RunContext, first: int) -> list[_Item]:
-    task = tasks.build(questions)
-    limit = ctx.evaluation.limit if questions.documents is None else None
-    found: list[_Item] = []
-    for instances in tasks.requests(task, limit).values():
-        key, group = rows.item_key(questions, instances), rows.group_of(questions, instances)
-        numbers = range(first, first + len(instances))
-        found.append(_Item(questions, task, key, instances, group, numbers))
-        first = numbers.stop
-    if not found:
-        raise PluginError(f"the task {questions.name} has no items")
-    return found
-
-
-def _ask(items: list[_Item], model: Resident, which: Which, ctx: RunContext, tick: Any) -> None:
-    """Answer every item with one model, and keep each row as soon as it is whole."""
-    key = model.model_key(which)
-    kept = ctx.kept(key)
-    requests = [r for item in items for r in item.instances]
-    owner = {number: item for item in items for number in item.numbers}
-    known: dict[int, Answer] = {}
-    for item in items:
-        item.answers = {}
-        answers = rows.recall(kept[item.key], item.instances) if item.key in kept else None
-        if answers is not None:
-            known.update(zip(item.numbers, answers, strict=True))
-            _conclude(item, answers, which)
-
-    def ready(number: int, answer: Answer) -> None:
-        item = owner[number]
-        item.answers[number] = answer
-        if len(item.answers) == len(item.numbers):
-            answers = [item.answers[n] for n in item.numbers]
-            ctx.keep(_conclude(item, answers, which, key))
-
-    try:
-        CuratorLM(model, which).answer(requests, known, ready, tick)
-    except RuntimeError as error:
-        raise SubjectError(f"the model fails on a plain question: {str(error)[:300]}") from error
-
-
-def _conclude(item: _Item, answers: Sequence[Answer], which: Which, model_key: str = "") -> ItemRow:
-    item.scores[which] = tasks.score(item.task, item.instances, answers, item.questions.score)
-    return rows.make(model_key, item.key, item.questions, item.instances, answers, item.scores[which])
-
-
-def _tell(ctx: RunContext, plugin: str, done: int, total: int) -> None:
-    ctx.emit(Progress(step="evaluate", item=plugin, done=done, total=total, message="questions, in batches"))
+def _sums(row: ItemRow) -> list[float]:
+    sums = row.values.get("log-probabilities")
+    return [float(s) for s in sums] if isinstance(sums, list) else []

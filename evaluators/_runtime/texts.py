@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evaluators._gate.paired import LEVEL, mean_interval
+from evaluators._gate.scores import LEVEL, mean_interval
 from evaluators._items.suites import FOLDER
 from evaluators._model.resident import Resident
 from evaluators._runtime.families import open_model, refused

@@ -11,19 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluators._gate import distributions
-from evaluators._gate.paired import (
-    Comparison,
-    Pair,
-    compare,
-    holm,
-    mcnemar,
-    mean_interval,
-    needed,
-    sign_flip,
-    tango,
-    tango_interval,
-    verdicts,
-)
+from evaluators._gate.paired import Comparison, Pair, compare, verdicts
+from evaluators._gate.scores import holm, mcnemar, mean_interval, needed, sign_flip, tango, tango_interval
 
 
 def pairs(lost: int, gained: int, n: int) -> list[Pair]:
@@ -154,6 +143,9 @@ def test_clusters_widen_the_interval_and_their_order_does_not_matter() -> None:
 def test_few_flips_in_clusters_are_counted_by_cluster() -> None:
     found = compare([Pair(1, 0, "a")] * 4 + [Pair(1, 1, f"g{i}") for i in range(100)], 0.05, seed=1)
     assert (found.method, found.clusters) == ("Tango over clusters", 101)
+    # 1 of 100 clusters is within the margin; as items they are 6 of 100, and that is not.
+    heavy = [Pair(1, 0, "a")] * 9 + [Pair(1, 1, "a")] * 41 + [Pair(1, 1) for _ in range(99)]
+    assert compare(heavy, 0.05, seed=1).retained is False
 
 
 def test_scores_between_zero_and_one_use_student() -> None:
@@ -170,7 +162,10 @@ def test_one_cluster_alone_never_decides() -> None:
 def test_needed_items_are_the_published_ones() -> None:
     assert needed(0.03, 0.01) == 1855
     assert needed(0.08, 0.05) == 198
-    assert needed(0.0, 0.05) is None
+    # Without a flip it is the least number that Tango's test passes with.
+    assert [needed(0.0, m) for m in (0.01, 0.02, 0.03, 0.05)] == [268, 133, 88, 52]
+    assert needed(0.08, 0.05, loss=0.02) == pytest.approx(198 * (0.05 / 0.03) ** 2, rel=0.01)
+    assert needed(0.08, 0.05, loss=0.05) is None
 
 
 def test_quantiles_and_proportions_have_known_values() -> None:
