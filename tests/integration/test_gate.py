@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from evaluators._gate import noise  # noqa: E402
 from evaluators._model import device  # noqa: E402
-from evaluators._model import resident as residents  # noqa: E402
+from evaluators._model import home as residents  # noqa: E402
 from evaluators._runtime import items  # noqa: E402
 from evaluators.retention import PLUGIN as RETENTION  # noqa: E402
 from governance.context import EvaluationSettings, RunContext  # noqa: E402
