@@ -52,7 +52,7 @@ class Retention:
         from evaluators._items import suites
         from evaluators._runtime import families
 
-        suite = suites.load(ctx.evaluation.suite)
+        suite = suites.choose(composition, ctx)
         names = {suites.GENERAL: (suites.GENERAL,)}
         yield from families.measure(suite, names, ("retention", "retention-task"), self.id, composition, ctx)
 
