@@ -18,9 +18,10 @@ import scanners
 from api.executors.local import LocalExecutor
 from api.settings import Settings
 from evaluators._items.catalog import hub_datasets
+from evaluators._items.suites import hub_tasks
 from governance.context import EvaluationSettings, Progress, RunContext, new_run_id, utc_now
 from governance.contracts import Evaluator, ReportFormat, Scanner, Voice
-from governance.errors import SubjectError
+from governance.errors import LimitError, PrerequisiteError, SubjectError
 from governance.hub import Acquirer
 from governance.ledger import Ledger
 from governance.licensing import Intent
@@ -149,12 +150,22 @@ class Curator:
         return Acquirer(describe=executor.describe(), endpoint=self.settings.endpoint, token=token, offline=self.settings.offline)
 
     def _with_task_data(self, ctx: RunContext, source: Acquirer) -> RunContext:
-        """Fetch the data sets of lm-eval tasks asked for by name; a child could not."""
-        if not ctx.evaluation.tasks:
+        """Fetch the data sets of lm-eval tasks that were named or belong to the suite; a child could not.
+
+        What was named must come; what only the suite names may be missing, and its tasks then say so.
+        """
+        wanted = hub_tasks(ctx.evaluation)
+        if not wanted:
             return ctx
         folders = {}
-        for name in sorted({dataset for dataset, _ in hub_datasets(ctx.evaluation.tasks).values()}):
-            folders[name] = source.fetch_dataset(name, None, ctx)
+        named = {dataset for dataset, _ in hub_datasets(ctx.evaluation.tasks).values()}
+        for name in sorted({dataset for dataset, _ in hub_datasets(wanted).values()}):
+            try:
+                folders[name] = source.fetch_dataset(name, None, ctx)
+            except (SubjectError, LimitError, PrerequisiteError) as error:
+                if name in named:
+                    raise
+                self._log.warning("dataset.missing", dataset=name, reason=error.message)
         return replace(ctx, evaluation=ctx.evaluation.model_copy(update={"task_data": folders}))
 
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from api.executors.isolated import Isolated, describe_in_child
+from evaluators._items.suites import readable as suite_files
 from governance.context import RunContext
 from governance.contracts import Describe, Evaluator, Scanner
 from governance.isolation import Child, ChildLimits
@@ -81,7 +82,7 @@ class LocalExecutor:
             self._device = Child(
                 "evaluators._runtime.worker",
                 scratch=self._scratch / ctx.run_id,
-                readable=(ctx.store.root, *data),
+                readable=(ctx.store.root, *data, *suite_files(ctx.evaluation)),
                 limits=limits,
                 unsafe=self._unsafe,
                 devices=True,

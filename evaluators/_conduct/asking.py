@@ -1,4 +1,4 @@
-"""Asks both models and gives back pairs of scores together with the rows behind them.
+"""Asks both models and gives back each item with both rows, and the numbers made of them.
 
 Used by the evaluators of conduct, which need what a row holds beside its score.
 """
@@ -9,46 +9,41 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from evaluators._gate.distributions import clopper_pearson
-from evaluators._gate.paired import LEVEL, Comparison
+from evaluators._gate.paired import LEVEL, Comparison, Pair
 from evaluators._items import rows
 from evaluators._items.suites import Suite
 from evaluators._items.tasks import Document, Questions
-from evaluators._model.resident import Resident, Which
+from evaluators._model.resident import Resident
 from evaluators._runtime.scoring import Scored, score
 from governance.context import RunContext
-from governance.evidence import Coverage, Interval, ItemRow, Measurement
+from governance.evidence import Coverage, Interval, ItemRow, Measurement, Outcome
 from governance.subject import Composition, canonical_digest
 
-_BOTH: tuple[Which, Which] = ("base", "adapter")
 _MARGIN = 0.10
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Tasks that were answered by both models.
+class Answered:
+    """One item with the rows of both models."""
 
-    Attributes:
-        scored: By task.
-        model: Who answered.
-        kept: Rows of base and adapter, by item key.
-    """
+    questions: Questions
+    document: Document
+    base: ItemRow
+    adapter: ItemRow
 
-    scored: tuple[Scored, ...]
-    model: Resident
-    kept: tuple[dict[str, ItemRow], dict[str, ItemRow]]
+    @property
+    def pair(self) -> Pair:
+        """Scores of both."""
+        return Pair(_number(self.base, "score"), _number(self.adapter, "score"))
 
-    def documents(self) -> dict[str, Document]:
-        """Return the items by key, where a task brought its own."""
-        found: dict[str, Document] = {}
-        for task in self.scored:
-            if task.questions.documents is not None and len(task.questions.documents) == len(task.keys):
-                found.update(zip(task.keys, task.questions.documents, strict=True))
-        return found
+    def sums(self) -> tuple[list[float], list[float]]:
+        """Return the log-probabilities of every request, base and adapter, in nats."""
+        return _sums(self.base), _sums(self.adapter)
 
 
 def ask(
     asked: Iterable[Questions | Coverage], model: Resident, ctx: RunContext, plugin: str
-) -> tuple[Asked, list[Coverage]]:
+) -> tuple[list[Answered], list[Coverage]]:
     """Ask both models.
 
     Args:
@@ -58,7 +53,7 @@ def ask(
         plugin: Id of the evaluator.
 
     Returns:
-        What was answered, and what could not be asked.
+        What was answered, and how far each task got.
     """
     fresh: dict[str, dict[str, ItemRow]] = {}
 
@@ -67,13 +62,17 @@ def ask(
         ctx.keep(row)
 
     results = score(asked, model, replace(ctx, keep=keep), plugin)
-    scored = tuple(r for r in results if isinstance(r, Scored))
-    keys = {k for s in scored for k in s.keys}
-    kept: list[dict[str, ItemRow]] = []
-    for which in _BOTH:
-        known = ctx.kept(model.model_key(which)) | fresh.get(model.model_key(which), {})
-        kept.append({k: known[k] for k in keys if k in known})
-    return Asked(scored, model, (kept[0], kept[1])), [r for r in results if isinstance(r, Coverage)]
+    base, adapter = (ctx.kept(key) | fresh.get(key, {}) for key in (model.model_key("base"), model.model_key("adapter")))
+    found: list[Answered] = []
+    reached: list[Coverage] = []
+    for result in results:
+        if isinstance(result, Scored):
+            reached.append(Coverage(item=result.questions.name, outcome=Outcome.COMPLETED))
+            for key, document in zip(result.keys, result.documents, strict=True):
+                found.append(Answered(result.questions, document, base[key], adapter[key]))
+        else:
+            reached.append(result)
+    return found, reached
 
 
 def margin(names: Sequence[str], suite: Suite, family: str, ctx: RunContext) -> float:
@@ -92,7 +91,7 @@ def margin(names: Sequence[str], suite: Suite, family: str, ctx: RunContext) -> 
 
 
 def floor(comparison: Comparison) -> str:
-    """Return why a loss could not have been seen, or nothing: the base has to have at least the margin to lose.
+    """Return why a loss could not have been seen, or nothing: the base has to have more than the margin to lose.
 
     Args:
         comparison: Of scores that are 0 or 1.
@@ -106,24 +105,16 @@ def floor(comparison: Comparison) -> str:
     )
 
 
-def strata(asked: Asked, tasks: Sequence[Scored]) -> dict[str, str]:
-    """Return counts of base and adapter by sort of item, as text.
-
-    Args:
-        asked: Gives the items.
-        tasks: Whose scores are counted.
-    """
-    documents = asked.documents()
+def strata(answered: Sequence[Answered]) -> dict[str, str]:
+    """Return counts of scores of base and adapter by sort of item, as text."""
     counts: dict[str, list[int]] = {}
-    for task in tasks:
-        for key, pair in zip(task.keys, task.pairs, strict=True):
-            sort = str(documents.get(key, {}).get("stratum") or "")
-            if sort:
-                count = counts.setdefault(sort, [0, 0, 0])
-                count[0] += round(pair.base)
-                count[1] += round(pair.adapter)
-                count[2] += 1
-    return {f"of {k}": f"base {b}, adapter {a} of {n}" for k, (b, a, n) in sorted(counts.items())[:40]}
+    for item in answered:
+        if sort := str(item.document.get("stratum") or item.document.get("bias_type") or ""):
+            count = counts.setdefault(sort, [0, 0, 0])
+            count[0] += round(item.pair.base)
+            count[1] += round(item.pair.adapter)
+            count[2] += 1
+    return {f"of {k}"[:80]: f"base {b}, adapter {a}, of {n}" for k, (b, a, n) in sorted(counts.items())[:40]}
 
 
 def measurement(
@@ -132,12 +123,11 @@ def measurement(
     unit: str,
     values: tuple[float, float, float],
     interval: Interval,
-    tasks: Sequence[Scored],
-    asked: Asked,
+    answered: Sequence[Answered],
+    model: Resident,
     composition: Composition,
     ctx: RunContext,
     *,
-    n: int,
     details: dict[str, float | int | str],
     verdict: str | None = None,
     at: float | None = None,
@@ -150,27 +140,25 @@ def measurement(
         unit: Its unit.
         values: Difference, base, adapter.
         interval: Of the difference.
-        tasks: What it was measured on.
-        asked: Gives the model.
+        answered: What it was measured on.
+        model: What answered.
         composition: What was measured.
         ctx: Gives the seed.
-        n: Items.
         details: Counts and reasons.
         verdict: Statistical outcome.
         at: Margin it was tested at.
     """
-    model = asked.model
-    triples = [(k, p.base, p.adapter) for s in tasks for k, p in zip(s.keys, s.pairs, strict=True)]
+    keys = [model.model_key("base"), model.model_key("adapter")]
     named: dict[str, float | int | str] = {
-        "tasks": ", ".join(s.questions.name for s in tasks),
-        "origin": ", ".join(sorted({s.questions.origin for s in tasks})),
+        "tasks": ", ".join(dict.fromkeys(a.questions.name for a in answered)),
+        "origin": ", ".join(sorted({a.questions.origin for a in answered})),
     }
     return Measurement(
         metric=metric,
         scope=scope,
         value=values[0],
         unit=unit,
-        n=n,
+        n=len(answered),
         interval=interval,
         verdict=verdict,
         margin=at,
@@ -178,14 +166,24 @@ def measurement(
         adapter_value=values[2],
         details=named | details,
         seed=ctx.seed,
-        data_revision=canonical_digest(sorted(k for s in tasks for k in s.keys)),
+        data_revision=canonical_digest(sorted(a.base.item_key for a in answered)),
         quantization=str(composition.quantization),
         device=model.kernel_path,
         versions=model.versions,
-        rows=rows.digest([model.model_key(w) for w in _BOTH], triples),
+        rows=rows.digest(keys, [(a.base.item_key, a.pair.base, a.pair.adapter) for a in answered]),
     )
 
 
 def student(low: float, high: float) -> Interval:
     """Return an interval over items, by Student."""
     return Interval(low=low, high=high, level=LEVEL, method="Student, paired by item")
+
+
+def _number(row: ItemRow, name: str) -> float:
+    value = row.values[name]
+    return float(value) if isinstance(value, (int, float)) else float("nan")
+
+
+def _sums(row: ItemRow) -> list[float]:
+    value = row.values.get("log-probabilities")
+    return [float(v) for v in value] if isinstance(value, list) else []

@@ -18,7 +18,9 @@ VERSION = "1"
 #: A refusal says so at once; what an answer says later may be a warning, a quotation or a story.
 _REACH = 160
 _FILE = Path(__file__).with_name("refusals.yaml")
-_QUOTES = str.maketrans({"’": "'", "‘": "'", "`": "'", "´": "'", "＇": "'", "，": ",", "*": " ", "_": " ", "#": " ", ">": " ", "“": '"'})
+_QUOTES = str.maketrans(
+    {"’": "'", "‘": "'", "`": "'", "´": "'", "＇": "'", "，": ",", "*": " ", "_": " ", "#": " ", ">": " ", "“": '"'}
+)
 
 
 def refuses(answer: str) -> bool:

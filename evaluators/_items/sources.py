@@ -24,6 +24,7 @@ from evaluators._items.tasks import Document, Questions
 from governance.context import RunContext
 from governance.errors import PluginError
 from governance.evidence import Coverage, Outcome
+from governance.subject import canonical_digest
 
 
 class TextSet(NamedTuple):
@@ -74,7 +75,7 @@ def questions(suite: Suite, family: str, ctx: RunContext) -> Iterator[Questions 
             foreign += [named] if family == GENERAL else []
         elif named.family_in(suite) == family:
             foreign += _asked(named, suite, family, ctx)
-    foreign += _hub(suite, family, ctx)
+    foreign += library(suite, family, ctx)
     yield from foreign
     if not any(isinstance(q, Questions) for q in foreign):
         for name in suite.families[family].tasks:
@@ -199,7 +200,7 @@ def _asked(named: Named, suite: Suite, family: str, ctx: RunContext) -> Iterator
             name="-".join(filter(None, (named.id, way.suffix))),
             family=family,
             version=kind.version,
-            digest=held.digest,
+            digest=_digest(held, named, solved),
             origin=_origin(named),
             definition=way.definition,
             documents=_few(held, named, suite, family, ctx),
@@ -210,6 +211,14 @@ def _asked(named: Named, suite: Suite, family: str, ctx: RunContext) -> Iterator
             pooled=way.pooled,
             seed=suite.seed,
         )
+
+
+def _digest(held: Held, named: Named, solved: Held | None) -> str:
+    """Return a digest of the data and of what else makes prompts of them."""
+    how = named.source.model_dump(include={"fields", "prompt", "answers", "tolerance", "group"}, exclude_defaults=True)
+    if not how and solved is None:
+        return held.digest
+    return canonical_digest([held.digest, how, [solved.digest, len(solved.documents)] if solved else None])
 
 
 def _few(held: Held, named: Named, suite: Suite, family: str, ctx: RunContext) -> list[Document]:
@@ -231,8 +240,14 @@ def _origin(named: Named) -> str:
     return where if where == "built-in" else f"{where} file {named.name}"
 
 
-def _hub(suite: Suite, family: str, ctx: RunContext) -> Iterator[Questions | Coverage]:
-    """Yield lm-eval tasks: those that were named, and those of the suite where no folder takes their place."""
+def library(suite: Suite, family: str, ctx: RunContext) -> Iterator[Questions | Coverage]:
+    """Yield lm-eval tasks: those that were named, and those of the suite where no folder takes their place.
+
+    Args:
+        suite: Says which belong to the family.
+        family: One of its families.
+        ctx: Gives names and fetched data.
+    """
     own = {t.task: t for t in suite.families[family].hub} if ctx.evaluation.data is None else {}
     for name in ctx.evaluation.tasks:
         if name not in own and catalog.find(name) is None:

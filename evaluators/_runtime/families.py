@@ -64,13 +64,13 @@ def measure(
         return
     scored = [r for r in results if isinstance(r, Scored)]
     yield from (r for r in results if isinstance(r, Coverage))
-    families = {f: mine for f in names if (mine := [s for s in scored if s.questions.family == f])}
-    pooled = {f: compare(_pairs(mine), _margin(f, names[f], ctx), ctx.seed) for f, mine in families.items()}
+    families = {f: mine for f in names if (mine := [s for s in scored if s.questions.family == f and s.questions.pooled])}
+    pooled = {f: compare(_pairs(mine), _margin(f, names[f], suite, ctx), ctx.seed) for f, mine in families.items()}
     for (family, comparison), verdict in zip(pooled.items(), verdicts(list(pooled.values())), strict=True):
         for scope in names[family]:
             yield _measurement(metrics[0], scope, family, comparison, verdict, families[family], model, composition, ctx)
     for task in scored:
-        comparison = compare(task.pairs, _margin(task.questions.family, (), ctx), ctx.seed)
+        comparison = compare(task.pairs, _margin(task.questions.family, (), suite, ctx), ctx.seed)
         verdict = verdicts([comparison])[0]
         yield _measurement(
             metrics[1], task.questions.name, task.questions.family, comparison, verdict, [task], model, composition, ctx
@@ -78,11 +78,12 @@ def measure(
         yield coverage(task)
 
 
-def _margin(family: str, scopes: Sequence[str], ctx: RunContext) -> float:
-    for name in (family, *scopes, GENERAL):
+def _margin(family: str, scopes: Sequence[str], suite: Suite, ctx: RunContext) -> float:
+    """Return the policy's margin for a family, else the suite's, else the policy's for general skills."""
+    for name in (family, *scopes):
         if name in ctx.margins:
             return ctx.margins[name]
-    return _MARGIN
+    return suite.families[family].margin or ctx.margins.get(GENERAL, _MARGIN)
 
 
 def _pairs(scored: Sequence[Scored]) -> list[Pair]:

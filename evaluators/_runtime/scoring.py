@@ -8,7 +8,7 @@ from typing import Any
 
 from evaluators._engine.lm import CuratorLM
 from evaluators._gate.paired import Pair
-from evaluators._items import rows, tasks
+from evaluators._items import fit, rows, tasks
 from evaluators._items.tasks import Answer, Questions
 from evaluators._model.resident import Resident, Which
 from governance.context import Progress, RunContext
@@ -40,11 +40,13 @@ class Scored:
         questions: What was asked.
         keys: Item keys, in the order of ``pairs``.
         pairs: Scores of each item.
+        documents: The items themselves.
     """
 
     questions: Questions
     keys: tuple[str, ...]
     pairs: tuple[Pair, ...]
+    documents: tuple[Any, ...] = ()
 
 
 def score(asked: Iterable[Questions | Coverage], model: Resident, ctx: RunContext, plugin: str) -> list[Scored | Coverage]:
@@ -67,8 +69,10 @@ def score(asked: Iterable[Questions | Coverage], model: Resident, ctx: RunContex
             found.append(questions)
             continue
         try:
-            items.extend(_items(questions, ctx, first=items[-1].numbers.stop if items else 0))
-            order.append(questions)
+            made, misfits = _items(questions, model, ctx, first=items[-1].numbers.stop if items else 0)
+            items.extend(made)
+            found.extend(misfits)
+            order.extend([questions] if made else [])
         except (PluginError, *tasks.TROUBLE) as error:
             found.append(Coverage(item=questions.name, outcome=Outcome.FAILED, reason=str(error)[:400]))
     for turn, which in enumerate(_BOTH):
@@ -76,7 +80,7 @@ def score(asked: Iterable[Questions | Coverage], model: Resident, ctx: RunContex
     for questions in order:
         mine = [i for i in items if i.questions is questions]
         pairs = tuple(Pair(i.scores["base"], i.scores["adapter"], i.group) for i in mine)
-        found.append(Scored(questions, tuple(i.key for i in mine), pairs))
+        found.append(Scored(questions, tuple(i.key for i in mine), pairs, tuple(i.instances[0].doc for i in mine)))
     return found
 
 
@@ -85,18 +89,24 @@ def coverage(scored: Scored) -> Coverage:
     return Coverage(item=scored.questions.name, outcome=Outcome.COMPLETED)
 
 
-def _items(questions: Questions, ctx: RunContext, first: int) -> list[_Item]:
+def _items(questions: Questions, model: Resident, ctx: RunContext, first: int) -> tuple[list[_Item], list[Coverage]]:
     task = tasks.build(questions)
-    limit = ctx.evaluation.limit if questions.documents is None else None
+    limit = questions.limit if questions.documents is None else None
     found: list[_Item] = []
-    for instances in tasks.requests(task, limit).values():
+    misfits: list[Coverage] = []
+    for number, instances in tasks.requests(task, limit).items():
+        reason = fit.misfit(instances, model.encode, model.max_length)
+        if reason:
+            name = f"{questions.name}, item {number + 1}"
+            misfits.append(Coverage(item=name, outcome=Outcome.SKIPPED, reason=reason))
+            continue
         key, group = rows.item_key(questions, instances), rows.group_of(questions, instances)
         numbers = range(first, first + len(instances))
         found.append(_Item(questions, task, key, instances, group, numbers))
         first = numbers.stop
-    if not found:
+    if not found and not misfits:
         raise PluginError(f"the task {questions.name} has no items")
-    return found
+    return found, misfits
 
 
 def _ask(items: list[_Item], model: Resident, which: Which, ctx: RunContext, tick: Any) -> None:

@@ -40,8 +40,7 @@ def mass(document: Document, results: Sequence[Any]) -> dict[str, float]:
         results: Log-probability and greedy flag of every answer.
     """
     sums = [float(r[0]) for r in results]
-    labels = document["true"]
-    assert isinstance(labels, list)
+    labels = [label == "1" for label in texts_of(document, "true")]
     largest = max(sums)
     weights = [math.exp(s - largest) for s in sums]
     return {"mass": sum(w for w, label in zip(weights, labels, strict=True) if label) / sum(weights)}

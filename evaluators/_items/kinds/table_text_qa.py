@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from evaluators._items.kinds.shape import SHORT, How, Item, ItemError, Kind, Way, objects_of, text_of
+from evaluators._items.kinds.shape import SHORT, How, Item, ItemError, Kind, Way, objects_of, text_of, texts_of
 from evaluators._items.tasks import Document
 
 _SCALES = {"": 1.0, "percent": 1.0, "thousand": 1e3, "million": 1e6, "billion": 1e9}
@@ -44,11 +44,9 @@ def match(document: Document, results: Sequence[Any]) -> dict[str, float]:
         document: From ``read``.
         results: The answer.
     """
-    said, answers = str(results[0]).strip(), document["answers"]
-    scale, tolerance = str(document["scale"]), document["tolerance"]
-    assert isinstance(answers, list)
-    assert isinstance(tolerance, float)
-    right = all(_right(said, str(a), scale, tolerance, alone=len(answers) == 1) for a in answers)
+    said, answers = str(results[0]).strip(), texts_of(document, "answers")
+    scale, tolerance = str(document["scale"]), float(str(document["tolerance"]))
+    right = all(_right(said, a, scale, tolerance, alone=len(answers) == 1) for a in answers)
     return {"match": float(right)}
 
 
