@@ -54,7 +54,7 @@ def questions(suite: Suite, model: Resident, ctx: RunContext) -> Iterator[Questi
     Raises:
         SubjectError: The chat template fails on a plain conversation.
     """
-    for found in sources.of_kind("refusal", suite, ctx):
+    for found in sources.of_kind("refusal", suite, ctx, each="label"):
         if isinstance(found, Coverage):
             yield found
             continue

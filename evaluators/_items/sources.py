@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,13 +82,14 @@ def questions(suite: Suite, family: str, ctx: RunContext) -> Iterator[Questions 
             yield shipped(name, family, ctx)
 
 
-def of_kind(kind: str, suite: Suite, ctx: RunContext) -> Iterator[Material | Coverage]:
+def of_kind(kind: str, suite: Suite, ctx: RunContext, *, each: str = "") -> Iterator[Material | Coverage]:
     """Yield the files of one kind that is no skill, of whatever family.
 
     Args:
         kind: Its name.
         suite: May name files of its own.
         ctx: Gives the folder of this run.
+        each: Field whose values are limited one by one, as if each was a task.
 
     Yields:
         A folder with such files takes the place of the suite's own.
@@ -109,7 +110,7 @@ def of_kind(kind: str, suite: Suite, ctx: RunContext) -> Iterator[Material | Cov
             version=shape.known()[kind].version,
             digest=held.digest,
             origin=_origin(named),
-            documents=_few(held, named, suite, family, ctx),
+            documents=[d for part in _parts(held, each) for d in _few(part, named, suite, family, ctx)],
             seed=suite.seed,
         )
 
@@ -211,6 +212,11 @@ def _asked(named: Named, suite: Suite, family: str, ctx: RunContext) -> Iterator
             pooled=way.pooled,
             seed=suite.seed,
         )
+
+
+def _parts(held: Held, each: str) -> list[Held]:
+    values = dict.fromkeys(str(d.get(each)) for d in held.documents)
+    return [replace(held, documents=[d for d in held.documents if str(d.get(each)) == v]) for v in values]
 
 
 def _digest(held: Held, named: Named, solved: Held | None) -> str:
