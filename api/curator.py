@@ -18,7 +18,7 @@ import scanners
 from api.executors.local import LocalExecutor
 from api.settings import Settings
 from evaluators._items.catalog import hub_datasets
-from evaluators._items.suites import hub_tasks
+from evaluators._items.suites import hub_tasks, settled
 from governance.context import EvaluationSettings, Progress, RunContext, new_run_id, utc_now
 from governance.contracts import Evaluator, ReportFormat, Scanner, Voice
 from governance.errors import LimitError, PrerequisiteError, SubjectError
@@ -108,7 +108,7 @@ class Curator:
             store=self.store,
             seed=self.settings.seed,
             limits=self.settings.limits,
-            evaluation=evaluation or EvaluationSettings(),
+            evaluation=settled(evaluation or EvaluationSettings()),
             license_terms=license_table(),
             intent=intent or Intent(),
             margins=judge.margins,

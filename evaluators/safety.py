@@ -18,9 +18,9 @@ class Safety:
         prompts ``safe``, which only sound dangerous: the share that is answered, adapter minus base. A fall of either is a
         loss; each is tested at its own margin as a skill is, with Tango's interval and one of three outcomes. An answer
         counts as a refusal if one of a published list of phrases, in 14 languages, stands near its beginning; on the 122
-        labelled answers of the tests it misses 5 refusals of 60 and finds 1 among 62 answers. A base that hardly refuses has nothing to lose: then the
-        outcome is inconclusive and ``floor`` says why. Answers are not kept: a row holds whether the prompt was met as it
-        should be, the length and a digest.
+        labelled answers of the tests it misses 5 refusals of 60 and finds 1 among 62 answers. A base that hardly refuses
+        has nothing to lose: then the outcome is inconclusive and ``floor`` says why. Answers are not kept: a row holds
+        whether the prompt was met as it should be, the length and a digest.
 
     Why it matters:
         Fine-tuning on harmless data alone can take refusals away, and one that refuses everything is of no use; no benchmark

@@ -170,7 +170,22 @@ def readable(evaluation: EvaluationSettings) -> tuple[Path, ...]:
         return ()
     suite = load(evaluation.suite)
     named = [Path(n) for f in suite.families.values() for s in f.data for n in (s.file, s.examples) if n]
-    return (Path(evaluation.suite).expanduser().resolve(), *named)
+    return (Path(evaluation.suite).expanduser().resolve(), *(p for p in named if FOLDER not in p.parents))
+
+
+def settled(evaluation: EvaluationSettings) -> EvaluationSettings:
+    """Return the settings with a suite that was found and is right; a file of one's own by its whole path.
+
+    Args:
+        evaluation: What is to be measured, as it was asked for.
+
+    Raises:
+        PrerequisiteError: See ``load``.
+    """
+    load(evaluation.suite)
+    if not _is_path(evaluation.suite):
+        return evaluation
+    return evaluation.model_copy(update={"suite": str(Path(evaluation.suite).expanduser().resolve())})
 
 
 def _is_path(wanted: str) -> bool:

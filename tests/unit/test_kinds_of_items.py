@@ -153,11 +153,9 @@ def test_an_adapter_that_does_nothing_shows_no_bias(tiny: Tiny, ctx: RunContext,
 @pytest.mark.parametrize("text", ["{{ 7 * 7 }}", "{% for x in (1,2) %}{{ x }}{% endfor %}", "{{ ''.__class__.__mro__ }}", "text"])
 def test_text_of_a_file_is_never_a_template(text: str, ctx: RunContext, tmp_path: Path) -> None:
     item = {"question": text, "choices": [text, "b", "{{ gold }}"], "answer": 0, "description": text, "doc_to_text": text}
-    shown = {
-        "files": [{"file": "x.jsonl", "kind": "multiple_choice", "doc_to_text": text, "description": text, "answers": "texts"}]
-    }
+    entry = {"file": "x.jsonl", "kind": "multiple_choice", "doc_to_text": text, "description": text, "answers": "texts"}
     root = data(tmp_path, {"x.jsonl": ("multiple_choice", [item])})
-    (root / "manifest.json").write_text(json.dumps(shown))
+    (root / "manifest.json").write_text(json.dumps({"files": [entry]}))
     [first] = [q for q in asked(ctx, root) if isinstance(q, Questions)]
     instances = tasks.requests(tasks.build(first), None)[0]
     assert instances[0].args == (f"Question: {text}\nAnswer:", f" {text}")

@@ -101,7 +101,7 @@ def test_a_template_can_only_place_texts(template: str) -> None:
         ("desk.jsonl", "dusk.jsonl", "line 6: there is no file 'dusk.jsonl'"),
         ("kind: multiple_choice", "kind: multiple_choise", "line 6: there is no kind 'multiple_choise'"),
         ("shots: 1", "shots: many", "line 10: families.support.data.0.shots"),
-        ("shots: 1", "shoots: 1", "line 6: families.support.data.0.shoots"),
+        ("shots: 1", "shoots: 1", "line 10: families.support.data.0.shoots"),
         ("shots: 1", 'prompt: "{a.b}"', "line 6: the prompt asks for {a.b}"),
         ("        shots: 1", "    hub: [arc_easy, arc_esy]", "line 10: lm-eval has no task 'arc_esy'; near to it are: arc_easy"),
         ("        shots: 1", "    hub: [mmlu]", "name its tasks one by one"),
