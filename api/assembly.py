@@ -16,8 +16,10 @@ from api.executors.local import LocalExecutor
 from api.executors.ray import RayExecutor
 from api.settings import Settings
 from evaluators._items.catalog import hub_datasets
+from evaluators._items.suites import hub_tasks
 from governance.context import Progress, RunContext, new_run_id, utc_now
 from governance.contracts import Describe, Evaluator, Scanner
+from governance.errors import LimitError, PrerequisiteError, SubjectError
 from governance.hub import Acquirer
 from governance.store import Store
 
@@ -147,8 +149,15 @@ def with_task_data(ctx: RunContext, source: Acquirer) -> RunContext:
     Raises:
         SubjectError: A data set is missing, closed, or on a Hub that is not asked.
     """
-    if not ctx.evaluation.tasks:
+    wanted = hub_tasks(ctx.evaluation)
+    if not wanted:
         return ctx
-    names = sorted({dataset for dataset, _ in hub_datasets(ctx.evaluation.tasks).values()})
-    folders = {name: source.fetch_dataset(name, None, ctx) for name in names}
+    named = {dataset for dataset, _ in hub_datasets(ctx.evaluation.tasks).values()}
+    folders = {}
+    for name in sorted({dataset for dataset, _ in hub_datasets(wanted).values()}):
+        try:
+            folders[name] = source.fetch_dataset(name, None, ctx)
+        except (SubjectError, LimitError, PrerequisiteError):
+            if name in named:  # what only the suite names may be missing: its tasks then say so
+                raise
     return replace(ctx, evaluation=ctx.evaluation.model_copy(update={"task_data": folders}))

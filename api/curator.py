@@ -17,6 +17,7 @@ import reports
 import scanners
 from api.assembly import executor, run_context, source, with_task_data
 from api.settings import Settings
+from evaluators._items.suites import settled
 from governance.context import EvaluationSettings, Progress, RunContext, utc_now
 from governance.contracts import Evaluator, ReportFormat, Scanner, Voice
 from governance.errors import PolicyError, SubjectError
@@ -190,7 +191,7 @@ class Curator:
     ) -> RunContext:
         return replace(
             run_context(self.settings, run_id=run_id, emit=emit, checkpoint=checkpoint),
-            evaluation=evaluation,
+            evaluation=settled(evaluation),
             license_terms=license_table(),
             intent=intent,
             margins=judge.margins,

@@ -59,7 +59,7 @@ class DomainSkill:
         from evaluators._items import suites
         from evaluators._runtime import families
 
-        suite = suites.load(ctx.evaluation.suite)
+        suite = suites.choose(composition, ctx)
         family, unknown = suites.domain(suite, composition, ctx)
         if unknown is not None:
             reason = (

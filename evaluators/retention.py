@@ -60,7 +60,7 @@ class Retention:
         from evaluators._items import suites
         from evaluators._runtime import families
 
-        suite = suites.load(ctx.evaluation.suite)
+        suite = suites.choose(composition, ctx)
         names = {suites.GENERAL: (suites.GENERAL,)}
         yield from families.measure(
             suite, names, families.Metrics("retention", "retention-task", "retention-margin"), self.id, composition, ctx

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib.util
 import re
@@ -59,6 +60,21 @@ def find(name: str) -> Path | None:
         name: lm-eval's name of the task.
     """
     return _index().get(name) if _NAME.match(name) else None
+
+
+def unknown(name: str) -> str:
+    """Return what to say of a name that is no single task: what is close to it, or what a group holds.
+
+    Args:
+        name: As it was asked for.
+    """
+    known = _index()
+    members = sorted(k for k in known if k.startswith(f"{name}_"))
+    near = difflib.get_close_matches(name, known, 3, cutoff=0.75)
+    if members:
+        return f"lm-eval has no single task {name!r}; if it is a group, name its tasks one by one ({', '.join(members[:3])}, …)"
+    meant = f"; near to it are: {', '.join(near)}" if near else ""
+    return f"lm-eval has no task {name!r}{meant}"
 
 
 def read(path: Path, depth: int = 0) -> dict[str, JsonValue]:

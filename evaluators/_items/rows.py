@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluators._items.tasks import Answer, Questions
+from evaluators._items.tasks import Answer, Questions, Withheld
 from governance.evidence import ItemRow
 from governance.subject import canonical_digest
 
@@ -123,7 +123,10 @@ def make(
     if all(isinstance(a, tuple) for a in answers):
         values["greedy"] = [float(a[1]) for a in answers if isinstance(a, tuple)]
     texts = [a for a in answers if isinstance(a, str)]
-    if texts:
+    if questions.withheld:
+        values["characters"] = [float(len(t)) for t in texts]
+        values["sha256"] = [hashlib.sha256(t.encode("utf-8", "surrogatepass")).hexdigest() for t in texts]
+    elif texts:
         values["texts"] = texts
     if len(sums) > 1:
         listed = range(right.choices or len(sums))
@@ -162,6 +165,12 @@ def recall(row: ItemRow, instances: Sequence[Any]) -> list[Answer] | None:
         instances: Requests of the item, in order.
     """
     sums, greedy, texts = (row.values.get(k) for k in ("log-probabilities", "greedy", "texts"))
+    digests, total = row.values.get("sha256"), row.values.get("score")
+    if isinstance(digests, list) and len(digests) == len(instances) and isinstance(total, (int, float)):
+        withheld = [Withheld() for _ in digests]
+        for answer in withheld:
+            answer.score = float(total)
+        return list(withheld)
     if isinstance(texts, list) and len(texts) == len(instances):
         return [str(t) for t in texts]
     if not isinstance(sums, list) or len(sums) != len(instances):

@@ -42,6 +42,12 @@ class Questions:
         documents: Items; None: the definition names its data set itself.
         group: Field that says which items share text.
         score: Metric that scores one item; empty: the first known one.
+        examples: Solved items that stand before each question; of the same fields.
+        shots: How many of them, always the first ones, so that prompts begin alike.
+        limit: Most items, where the definition names its data set.
+        pooled: Whether it counts for its family's number, or stands beside it.
+        withheld: Whether answers are kept as length and digest only.
+        seed: Of the order of items; None: the run's.
     """
 
     name: str
@@ -53,6 +59,18 @@ class Questions:
     documents: Sequence[Document] | None = field(repr=False, default=None)
     group: str | None = None
     score: str = ""
+    examples: Sequence[Document] = field(repr=False, default=())
+    shots: int = 0
+    limit: int | None = None
+    pooled: bool = True
+    withheld: bool = False
+    seed: int | None = None
+
+
+class Withheld(str):
+    """Stands for an answer that is not kept; knows how it was scored, and is made by ``rows.recall`` alone."""
+
+    score: float = 0.0
 
 
 def build(questions: Questions) -> Task:
@@ -71,7 +89,12 @@ def build(questions: Questions) -> Task:
     definition = {**questions.definition, "task": questions.name}
     if questions.documents is not None:
         content = Dataset.from_list([dict(d) for d in questions.documents])
-        definition |= {"test_split": "test", "dataset_path": "memory", "custom_dataset": lambda **_: {"test": content}}
+        data = {"test": content}
+        definition |= {"test_split": "test", "dataset_path": "memory", "custom_dataset": lambda **_: data}
+        if questions.shots:
+            data["dev"] = Dataset.from_list([dict(d) for d in questions.examples])
+            chosen = {"sampler": "first_n", **definition.get("fewshot_config", {})}
+            definition |= {"fewshot_split": "dev", "num_fewshot": questions.shots, "fewshot_config": chosen}
     try:
         return TaskManager(include_defaults=False).load([definition])["tasks"][questions.name]
     except TROUBLE as error:
@@ -112,6 +135,8 @@ def score(task: Task, instances: Sequence[Any], answers: Sequence[object], wante
     Raises:
         PluginError: The task reports no score for a single item.
     """
+    if any(isinstance(a, Withheld) for a in answers):
+        return next(a.score for a in answers if isinstance(a, Withheld))
     for instance, answer in zip(instances, answers, strict=True):
         instance.resps, instance.filtered_resps = [answer], {}
     for chain in task._filters:

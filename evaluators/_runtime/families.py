@@ -71,7 +71,7 @@ def measure(
     if isinstance(model, Coverage):
         yield model
         return
-    families, gaps = build((q for family in names for q in sources.questions(suite, family, ctx)), ctx)
+    families, gaps = build((q for family in names for q in sources.questions(suite, family, ctx)), model, ctx)
     yield from gaps
     planned = units(families, ctx.seed)
     asking = Asking(model, ctx, plugin, sum(len(u.items) for u in planned))
@@ -79,7 +79,7 @@ def measure(
         if ctx.evaluation.shard is not None:
             yield _shard(planned, asking, ctx.evaluation.shard)
             return
-        gate = _gate(families, planned, names, ctx)
+        gate = _gate(families, planned, names, suite, ctx)
         _ask(planned, asking, gate)
         noise = asking.noise(planned[0]) if planned else None
     except SubjectError as error:
@@ -110,13 +110,17 @@ def _shard(planned: Sequence[Unit], asking: Asking, shard: tuple[int, int]) -> C
 
 
 def _gate(
-    families: Mapping[str, Sequence[Item]], planned: Sequence[Unit], names: Mapping[str, Sequence[str]], ctx: RunContext
+    families: Mapping[str, Sequence[Item]],
+    planned: Sequence[Unit],
+    names: Mapping[str, Sequence[str]],
+    suite: Suite,
+    ctx: RunContext,
 ) -> Gate:
     plans = {}
     for family, items in families.items():
         mine = [u for u in planned if u.family == family]
         largest = max(len(cluster) for unit in mine for cluster in unit.clusters)
-        plans[family] = Plan(_margin(family, names[family], ctx), len(items), largest, len(mine))
+        plans[family] = Plan(_margin(family, names[family], suite, ctx), len(items), largest, len(mine))
     return Gate(plans, stop_early=ctx.evaluation.stop_early, seed=ctx.seed)
 
 
@@ -168,8 +172,9 @@ def _pairs(items: Sequence[Item]) -> list[Pair]:
     return [Pair(i.score("base"), i.score("adapter"), str(i.cluster) if sizes[i.cluster] > 1 else None) for i in items]
 
 
-def _margin(family: str, scopes: Sequence[str], ctx: RunContext) -> float:
-    for name in (family, *scopes, GENERAL):
+def _margin(family: str, scopes: Sequence[str], suite: Suite, ctx: RunContext) -> float:
+    """Return the policy's margin for a family, else the suite's, else the policy's for general skills."""
+    for name in (family, *scopes):
         if name in ctx.margins:
             return ctx.margins[name]
-    return _MARGIN
+    return suite.families[family].margin or ctx.margins.get(GENERAL, _MARGIN)

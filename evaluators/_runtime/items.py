@@ -16,9 +16,9 @@ from itertools import groupby
 from typing import Any
 
 from evaluators._gate import clusters
-from evaluators._items import rows, tasks
+from evaluators._items import fit, rows, tasks
 from evaluators._items.tasks import Answer, Questions
-from evaluators._model.resident import Which
+from evaluators._model.resident import Resident, Which
 from governance.context import RunContext
 from governance.errors import PluginError
 from governance.evidence import Coverage, ItemRow, Outcome
@@ -96,12 +96,13 @@ class _Built:
 _BUILT: OrderedDict[str, _Built] = OrderedDict()
 
 
-def build(asked: Iterable[Questions | Coverage], ctx: RunContext) -> tuple[dict[str, list[Item]], list[Coverage]]:
+def build(asked: Iterable[Questions | Coverage], model: Resident, ctx: RunContext) -> tuple[dict[str, list[Item]], list[Coverage]]:
     """Return the items of each family, and what of it cannot be asked.
 
     Args:
         asked: Tasks, and what is known not to work.
-        ctx: Gives the limit of items.
+        model: An answer that it cannot take whole is not asked.
+        ctx: Part of what a task is known by.
 
     Returns:
         By family; and the gaps.
@@ -112,8 +113,17 @@ def build(asked: Iterable[Questions | Coverage], ctx: RunContext) -> tuple[dict[
         if isinstance(questions, Coverage):
             gaps.append(questions)
             continue
+        if not questions.pooled:
+            reason = "it scores items again that another task of its family asks; a family counts them once"
+            gaps.append(Coverage(item=questions.name, outcome=Outcome.NOT_APPLICABLE, reason=reason))
+            continue
         try:
-            families.setdefault(questions.family, []).extend(_items(questions, ctx))
+            for number, item in enumerate(_items(questions, ctx), start=1):
+                reason = fit.misfit(item.instances, model.encode, model.max_length) or ""
+                if reason:
+                    gaps.append(Coverage(item=f"{questions.name}, item {number}", outcome=Outcome.SKIPPED, reason=reason))
+                else:
+                    families.setdefault(questions.family, []).append(item)
         except (PluginError, *tasks.TROUBLE) as error:
             gaps.append(Coverage(item=questions.name, outcome=Outcome.FAILED, reason=str(error)[:400]))
     for items in families.values():
@@ -183,7 +193,7 @@ def _cut(ordered: Sequence[tuple[Item, ...]], sizes: Iterator[int]) -> Iterator[
 
 def _items(questions: Questions, ctx: RunContext) -> list[Item]:
     """Return the items of one task, without answers; from memory if an earlier adapter was asked the same."""
-    limit = ctx.evaluation.limit if questions.documents is None else None
+    limit = questions.limit if questions.documents is None else None
     key = _identity(questions, limit, ctx)
     if key not in _BUILT:
         made = tuple(_make(questions, limit))

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from evaluators._items import catalog, formats, rows, sources, suites, tasks
+from evaluators._items import catalog, rows, sources, suites, tasks
+from evaluators._items.kinds.shape import How, known
 from evaluators._items.tasks import Questions
 from governance.context import EvaluationSettings, RunContext
 from governance.errors import PluginError, PrerequisiteError
@@ -71,7 +72,8 @@ def test_suites_name_shipped_tasks_and_ask_enough() -> None:
     assert len({d["question"] for d in general}) == len(general)
     for family, content in SUITE.families.items():
         assert set(content.tasks) <= set(NAMES)
-        assert sum(len(documents(n)) for n in content.tasks) >= 40, family
+        own = [line for source in content.data for line in Path(source.file).read_text().splitlines()]
+        assert sum(len(documents(n)) for n in content.tasks) + len(own) >= 40, family
 
 
 def test_a_changed_item_file_is_refused(ctx: RunContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,8 +120,8 @@ def test_a_folder_takes_the_place_of_the_shipped_family(ctx: RunContext, tmp_pat
             "history.test.jsonl": ("multiple_choice", [question(i) for i in range(5)]),
             "history.dev.jsonl": ("multiple_choice", [question(9)]),
             "medqa.test.jsonl.gz": ("multiple_choice", [question(i, passage=f"P{i}") for i in range(4)]),
-            "prompts.jsonl": ("refusal", [{"id": "1", "prompt": "?"}]),
-            "programs.jsonl": ("code", [{"id": "1"}]),
+            "prompts.jsonl": ("refusal", [{"id": "1", "prompt": "Why?", "label": "safe"}]),
+            "programs.jsonl": ("riddle", [{"id": "1"}]),
         },
     )
     asked = with_settings(ctx, data=data)
@@ -130,12 +132,12 @@ def test_a_folder_takes_the_place_of_the_shipped_family(ctx: RunContext, tmp_pat
     assert gaps["prompts.jsonl"].outcome is Outcome.NOT_APPLICABLE
     medical = [q for q in sources.questions(SUITE, "medical", asked) if isinstance(q, Questions)]
     assert [len(q.documents or ()) for q in medical] == [4]
-    code = list(
-        sources.questions(SUITE, "code", with_settings(ctx, data=folder(tmp_path / "c", {"code.jsonl": ("code", [{"id": 1}])})))
-    )
+    assert gaps["programs.jsonl"].outcome is Outcome.SKIPPED
+    assert "kind 'riddle'" in gaps["programs.jsonl"].reason
+    programs = folder(tmp_path / "c", {"code.jsonl": ("code", [{"id": "1", "prompt": "def f():", "solution": " return 1"}])})
+    code = list(sources.questions(SUITE, "code", with_settings(ctx, data=programs)))
     assert isinstance(code[0], Coverage)
-    assert code[0].outcome is Outcome.SKIPPED
-    assert "kind 'code'" in code[0].reason
+    assert "execution of code is off" in code[0].reason
     assert [q.name for q in code[1:] if isinstance(q, Questions)] == ["code"]
 
 
@@ -188,21 +190,10 @@ def test_an_item_of_another_shape_is_a_gap_not_a_crash(ctx: RunContext, tmp_path
     assert f"not of kind {kind}" in told.reason
 
 
-def test_each_kind_becomes_the_question_it_is() -> None:
-    [first] = formats.FORMATS["multiple_choice"].read(question(1, passage="Once upon a time.", group="g1"))
-    assert first["text"] == "Once upon a time.\n\nQuestion: What is 1?\nA. a\nB. b\nC. c\nAnswer:"
-    assert (first["options"], first["gold"], first["group"]) == (["A", "B", "C"], 1, "g1")
-    targets = {"choices": ["Yes.", "No."], "labels": [0, 1]}
-    [truth] = formats.FORMATS["multiple_choice_targets"].read({"id": "7", "question": "Is it?", "mc1_targets": targets})
-    assert (truth["options"], truth["gold"], truth["group"]) == (["Yes.", "No."], 1, "7")
-    said = [{"hypothesis": "H1.", "label": "entailment"}, {"hypothesis": "H2.", "label": "not_mentioned"}]
-    both = formats.FORMATS["nli_documents"].read({"id": "c", "text": "Contract.", "hypotheses": said})
-    assert [(d["gold"], d["group"]) for d in both] == [(0, "c"), (2, "c")]
-
-
 def build(kind: str, item: dict[str, Any]) -> tuple[Any, list[Any]]:
-    form = formats.FORMATS[kind]
-    task = tasks.build(Questions("t", "general", "1", "0" * 64, "test", form.definition, form.read(item)))
+    form, [way, *_] = known()[kind], known()[kind].ways
+    asked = [{**d, "id": "1", "group": ""} for d in form.read(item, How())]
+    task = tasks.build(Questions("t", "general", "1", "0" * 64, "test", way.definition, asked))
     return task, tasks.requests(task, None)[0]
 
 
@@ -228,10 +219,10 @@ def test_a_task_without_a_score_for_one_item_is_named() -> None:
 
 
 def test_item_keys_change_with_everything_that_could_change_the_answer() -> None:
-    form = formats.FORMATS["multiple_choice"]
+    form = known()["multiple_choice"]
 
     def key(version: str = "1", digest: str = "0" * 64, **more: Any) -> str:
-        asked = Questions("t", "general", version, digest, "test", form.definition, form.read(question(1) | more))
+        asked = Questions("t", "general", version, digest, "test", form.ways[0].definition, form.read(question(1) | more, How()))
         return rows.item_key(asked, tasks.requests(tasks.build(asked), None)[0])
 
     assert key() == key()
@@ -262,7 +253,7 @@ def test_lm_eval_tasks_that_cannot_be_asked_say_why(ctx: RunContext) -> None:
     asked = with_settings(ctx, tasks=("arc_easy", "mmlu", "humaneval"))
     told = {c.item: c for f in ("general", "code") for c in sources.questions(SUITE, f, asked) if isinstance(c, Coverage)}
     assert "allenai/ai2_arc was not fetched" in told["arc_easy"].reason
-    assert "group" in told["mmlu"].reason
+    assert "if it is a group, name its tasks one by one" in told["mmlu"].reason
     assert "code execution is off" in told["humaneval"].reason
     assert not any(c.outcome.checked for c in told.values())
 
