@@ -16,6 +16,7 @@ from api.assembly import Executor, executor, run_context, source, with_task_data
 from api.references import parse_reference
 from api.settings import Settings
 from evaluators._items import catalog, suites
+from evaluators._items.suites import settled
 from governance import VERSION
 from governance.context import EvaluationSettings, Progress, RunContext, Stopwatch
 from governance.contracts import Evaluator, Scanner
@@ -87,7 +88,7 @@ def evaluate(
     judge = _policy(asked.policy or settings.policy, every)
     ctx = replace(
         run_context(settings, emit=emit, checkpoint=checkpoint),
-        evaluation=asked.evaluation,
+        evaluation=settled(asked.evaluation),
         intent=Intent(domain=asked.domain),
         margins=judge.margins,
     )

@@ -238,4 +238,5 @@ def _identity(questions: Questions, limit: int | None, ctx: RunContext) -> str:
     shape = json.dumps(dict(questions.definition), sort_keys=True, default=rows.stable_name)
     documents = None if questions.documents is None else [len(questions.documents), ctx.seed, ctx.evaluation.limit]
     named = [questions.name, questions.family, questions.version, questions.digest, questions.score, questions.group]
-    return canonical_digest([*named, shape, documents, limit])
+    examples = [questions.shots, [dict(e) for e in questions.examples], questions.seed]
+    return canonical_digest([*named, shape, documents, limit, examples])

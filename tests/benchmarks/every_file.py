@@ -36,6 +36,7 @@ def main() -> None:
         ctx = RunContext(run_id=new_run_id(), on=utc_now(), store=store, keep=store.keep, evaluation=settings)
         composition = compose(store, options.base, options.adapter)
         suite = suites.choose(composition, ctx)
+        metrics = families.Metrics("family", "task", "margin")
         asked = [
             lambda f=f: families.measure(
                 suite, {f: (f,)}, families.Metrics("family", "task", "margin"), "every-file", composition, ctx
