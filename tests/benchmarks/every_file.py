@@ -38,9 +38,7 @@ def main() -> None:
         suite = suites.choose(composition, ctx)
         metrics = families.Metrics("family", "task", "margin")
         asked = [
-            lambda f=f: families.measure(
-                suite, {f: (f,)}, families.Metrics("family", "task", "margin"), "every-file", composition, ctx
-            )
+            lambda f=f: families.measure(suite, {f: (f,)}, metrics, "every-file", composition, ctx)
             for f in suite.families
         ]
         for ask in asked:
