@@ -37,10 +37,7 @@ def main() -> None:
         composition = compose(store, options.base, options.adapter)
         suite = suites.choose(composition, ctx)
         metrics = families.Metrics("family", "task", "margin")
-        asked = [
-            lambda f=f: families.measure(suite, {f: (f,)}, metrics, "every-file", composition, ctx)
-            for f in suite.families
-        ]
+        asked = [lambda f=f: families.measure(suite, {f: (f,)}, metrics, "every-file", composition, ctx) for f in suite.families]
         for ask in asked:
             start = time.monotonic()
             for said in ask():

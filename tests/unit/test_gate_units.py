@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluators._gate import clusters
-from evaluators._items import formats
+from evaluators._items.kinds.shape import How, known
 from evaluators._items.tasks import Questions
 from evaluators._runtime import items
 from evaluators._runtime.items import CANARY, Item, Unit
 from governance.context import RunContext
 
-FORM = formats.FORMATS["multiple_choice"]
+KIND = known()["multiple_choice"]
+#: Takes whatever these tests ask.
+MODEL: Any = SimpleNamespace(encode=str.split, max_length=8192)
 
 
 def questions(family: str, count: int, *, grouped: int = 0, turned: bool = False) -> Questions:
@@ -24,15 +27,15 @@ def questions(family: str, count: int, *, grouped: int = 0, turned: bool = False
         plain = {"id": str(n), "question": f"What is {family} {n}?", "choices": ["a", "b", "c"], "answer": 1}
         return plain | ({"passage": f"Passage {n // grouped}.", "group": f"g{n // grouped}"} if grouped else {})
 
-    read = [d for n in range(count) for d in FORM.read(one(n))]
+    read = [{**d, "group": one(n).get("group", "")} for n in range(count) for d in KIND.read(one(n), How())]
     if turned:
         read.reverse()
-    return Questions(family, family, "1", "0" * 64, "test", FORM.definition, read, group="group" if grouped else None)
+    return Questions(family, family, "1", "0" * 64, "test", KIND.ways[0].definition, read, group="group" if grouped else None)
 
 
 def families(ctx: RunContext, *asked: Questions) -> dict[str, list[Item]]:
     items._BUILT.clear()
-    found, gaps = items.build(asked, ctx)
+    found, gaps = items.build(asked, MODEL, ctx)
     assert gaps == []
     return found
 
@@ -74,12 +77,12 @@ def test_shards_share_out_all_units(ctx: RunContext) -> None:
 def test_prompts_are_made_once_and_answers_are_not_kept_with_them(ctx: RunContext) -> None:
     first = families(ctx, questions("a", 5))["a"]
     first[0].rows["base"] = None  # type: ignore[assignment]
-    again, _ = items.build([questions("a", 5)], ctx)
+    again, _ = items.build([questions("a", 5)], MODEL, ctx)
     assert [i.key for i in again["a"]] == [i.key for i in first]
     assert again["a"][0].rows == {}
     assert again["a"][0].instances is first[0].instances
     other = dataclasses.replace(questions("a", 5), digest="1" * 64)
-    fresh, _ = items.build([other], ctx)
+    fresh, _ = items.build([other], MODEL, ctx)
     assert not {i.key for i in fresh["a"]} & {i.key for i in first}
 
 

@@ -196,7 +196,7 @@ def test_a_full_disk_is_said_plainly_and_nothing_is_torn(path: Path) -> None:
         "        ledger.conclude(A, check(f'plugin-{done}'), FACTS)\n"
         "        done += 1\n"
         "except LedgerError as e: print(done, '|', e.message, '|', e.hint)\n"
-        "try: ledger.fail(A, 'x')\n"
+        "try: ledger.conclude(A, check('one-more'), FACTS)\n"
         "except LedgerError as e: print('still', e.message)\n"
         "import os; os._exit(0)\n"
     )
