@@ -10,11 +10,12 @@ from governance.subject import Composition
 
 
 class Perplexity:
-    """Compression of held-out general text, adapter against base, passage by passage.
+    """Compression of held-out text, adapter against base, passage by passage.
 
     Measures:
-        ``bits-per-byte`` on the text set ``general``: mean over passages of the difference, adapter minus base, with
-        Student's paired interval; the mean of each model is given too.
+        ``bits-per-byte`` on the text set ``general``, and on every file of kind ``text`` that a folder of data or a suite
+        brings: mean over passages of the difference, adapter minus base, with Student's paired interval; the mean of each
+        model is given too.
         ``kl-divergence`` on the same text: mean over tokens of the exact divergence of the next-token distributions, base
         to adapter, in nats, with an interval over passages.
 
@@ -31,7 +32,7 @@ class Perplexity:
     """
 
     id = "perplexity"
-    version = "1"
+    version = "2"
     declares = (
         Metric(
             id="bits-per-byte",

@@ -102,8 +102,9 @@ class Gate:
         return self.decided(family) is None
 
     def decided(self, family: str) -> Outcome | None:
-        """Return the verdict of an early look; None as long as there is none."""
-        return self._families[family].decided
+        """Return the verdict of an early look; None as long as there is none, and for a family without a plan."""
+        watched = self._families.get(family)
+        return None if watched is None else watched.decided
 
     def observe(self, family: str, clusters: Sequence[Sequence[Pair]]) -> None:
         """Take the next part of a family.

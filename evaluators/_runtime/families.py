@@ -14,7 +14,7 @@ from evaluators._model.home import resident
 from evaluators._model.resident import Resident
 from evaluators._runtime import told
 from evaluators._runtime.items import Item, Unit, build, units
-from evaluators._runtime.scoring import Asking, pairs
+from evaluators._runtime.scoring import Asking, ask_shard, pairs
 from governance.context import RunContext
 from governance.errors import LimitError, SubjectError
 from governance.evidence import Coverage, Measurement
@@ -77,54 +77,45 @@ def measure(
     asking = Asking(model, ctx, plugin, sum(len(u.items) for u in planned))
     try:
         if ctx.evaluation.shard is not None:
-            yield _shard(planned, asking, ctx.evaluation.shard)
+            yield ask_shard(planned, asking, ctx.evaluation.shard)
+            if planned and ctx.evaluation.shard[0] == 0:
+                asking.noise(planned[0])
             return
-        gate = _gate(families, planned, names, suite, ctx)
+        limits = {f: _margin(f, names[f], suite, ctx) for f in families}
+        gate = _gate(planned, limits, ctx)
         _ask(planned, asking, gate)
         noise = asking.noise(planned[0]) if planned else None
     except SubjectError as error:
         yield refused(error)
         return
-    yield from _tell(families, names, metrics, gate.judge(), noise, told.Source(model, composition, ctx))
+    source, judged = told.Source(model, composition, ctx), gate.judge()
+    yield from _families(families, names, metrics, judged, noise, source)
+    yield from _tasks(families, metrics, limits, judged, source)
 
 
 def _ask(planned: Sequence[Unit], asking: Asking, gate: Gate) -> None:
     for unit in planned:
         if gate.open(unit.family):
             asking.ask(unit)
-            gate.observe(unit.family, list(pairs(unit)))
+            scored = list(pairs(unit))
+            if scored:
+                gate.observe(unit.family, scored)
         else:
             asking.skip(unit)
 
 
-def _shard(planned: Sequence[Unit], asking: Asking, shard: tuple[int, int]) -> Coverage:
-    index, of = shard
-    mine = [u for u in planned if u.number % of == index]
-    asking.total = sum(len(u.items) for u in mine)
-    for unit in mine:
-        asking.ask(unit)
-    if mine and mine[0].number == 0:
-        asking.noise(mine[0])
-    reason = f"{len(mine)} of {len(planned)} units; the whole run draws the conclusions"
-    return Coverage(item=f"shard {index + 1} of {of}", outcome=Reach.COMPLETED, reason=reason)
-
-
-def _gate(
-    families: Mapping[str, Sequence[Item]],
-    planned: Sequence[Unit],
-    names: Mapping[str, Sequence[str]],
-    suite: Suite,
-    ctx: RunContext,
-) -> Gate:
+def _gate(planned: Sequence[Unit], margins: Mapping[str, float], ctx: RunContext) -> Gate:
+    """Return the gate over the families that have a number; what only stands beside one is asked in full."""
     plans = {}
-    for family, items in families.items():
+    for family, margin in margins.items():
         mine = [u for u in planned if u.family == family]
-        largest = max(len(cluster) for unit in mine for cluster in unit.clusters)
-        plans[family] = Plan(_margin(family, names[family], suite, ctx), len(items), largest, len(mine))
+        sizes = [n for u in mine for c in u.clusters if (n := sum(i.questions.pooled for i in c))]
+        if sizes:
+            plans[family] = Plan(margin, sum(sizes), max(sizes), len(mine))
     return Gate(plans, stop_early=ctx.evaluation.stop_early, seed=ctx.seed)
 
 
-def _tell(
+def _families(
     families: Mapping[str, Sequence[Item]],
     names: Mapping[str, Sequence[str]],
     metrics: Metrics,
@@ -133,36 +124,40 @@ def _tell(
     source: told.Source,
 ) -> Iterator[Measurement | Coverage]:
     for family, judgement in judged.items():
-        asked = [i for i in families[family] if len(i.rows) == 2]
+        asked = [i for i in families[family] if len(i.rows) == 2 and i.questions.pooled]
         for scope in names[family]:
             yield told.family(metrics.family, scope, family, judgement, noise, asked, source)
         change = told.margins(metrics.margin, names[family][0], family, asked, source)
         if change is not None:
             yield change
-    yield from _tasks(families, metrics, judged, source)
 
 
 def _tasks(
-    families: Mapping[str, Sequence[Item]], metrics: Metrics, judged: Mapping[str, Judgement], source: told.Source
+    families: Mapping[str, Sequence[Item]],
+    metrics: Metrics,
+    limits: Mapping[str, float],
+    judged: Mapping[str, Judgement],
+    source: told.Source,
 ) -> Iterator[Measurement | Coverage]:
     """Yield each task by itself; all of them together are one set of claims, which Holm corrects."""
     whole: list[tuple[str, list[Item], Comparison]] = []
-    for family, judgement in judged.items():
+    for family, members in families.items():
         by_task: dict[str, list[Item]] = {}
-        for item in families[family]:
+        for item in members:
             by_task.setdefault(item.questions.name, []).append(item)
         for name, items in by_task.items():
             asked = [i for i in items if len(i.rows) == 2]
             if asked:
-                scored = _pairs(asked)
-                whole.append((family, asked, compare(scored, judgement.comparison.margin, source.ctx.seed)))
-            reason = "" if len(asked) == len(items) else f"{len(asked)} of {len(items)} items: {family} was {judgement.stopped}"
+                whole.append((family, asked, compare(_pairs(asked), limits[family], source.ctx.seed)))
+            cut = len(asked) < len(items)
+            reason = f"{len(asked)} of {len(items)} items: {family} was {judged[family].stopped}" if cut else ""
             yield Coverage(item=name, outcome=Reach.COMPLETED, reason=reason)
     for (family, asked, comparison), verdict in zip(whole, verdicts([c for _, _, c in whole]), strict=True):
         # Where the family stopped is no moment that a test of one of its tasks was planned for.
-        stopped = judged[family].comparison.n < judged[family].items
-        reached: Outcome = "inconclusive" if stopped else verdict
-        yield told.task(metrics.task, family, comparison, reached, judged[family], asked, source)
+        judgement = judged.get(family)
+        early = judgement.stopped if judgement is not None and judgement.comparison.n < judgement.items else ""
+        reached: Outcome = "inconclusive" if early else verdict
+        yield told.task(metrics.task, family, comparison, reached, early, asked, source)
 
 
 def _pairs(items: Sequence[Item]) -> list[Pair]:

@@ -101,8 +101,8 @@ def build(asked: Iterable[Questions | Coverage], model: Resident, ctx: RunContex
 
     Args:
         asked: Tasks, and what is known not to work.
-        model: An answer that it cannot take whole is not asked.
-        ctx: Part of what a task is known by.
+        model: Says what fits into it.
+        ctx: Gives seed and limits.
 
     Returns:
         By family; and the gaps.
@@ -113,21 +113,14 @@ def build(asked: Iterable[Questions | Coverage], model: Resident, ctx: RunContex
         if isinstance(questions, Coverage):
             gaps.append(questions)
             continue
-        if not questions.pooled:
-            reason = "it scores items again that another task of its family asks; a family counts them once"
-            gaps.append(Coverage(item=questions.name, outcome=Outcome.NOT_APPLICABLE, reason=reason))
-            continue
         try:
-            for number, item in enumerate(_items(questions, ctx), start=1):
-                reason = fit.misfit(item.instances, model.encode, model.max_length) or ""
-                if reason:
-                    gaps.append(Coverage(item=f"{questions.name}, item {number}", outcome=Outcome.SKIPPED, reason=reason))
-                else:
-                    families.setdefault(questions.family, []).append(item)
+            made, misfits = _items(questions, model, ctx)
+            families.setdefault(questions.family, []).extend(made)
+            gaps.extend(misfits)
         except (PluginError, *tasks.TROUBLE) as error:
             gaps.append(Coverage(item=questions.name, outcome=Outcome.FAILED, reason=str(error)[:400]))
     for items in families.values():
-        for item, cluster in zip(items, clusters.join([i.shares for i in items]), strict=True):
+        for item, cluster in zip(items, clusters.join(_shares(items)), strict=True):
             item.cluster = cluster
     return {family: items for family, items in families.items() if items}, gaps
 
@@ -137,9 +130,12 @@ def units(families: dict[str, list[Item]], seed: int) -> list[Unit]:
 
     Args:
         families: From ``build``.
-        seed: Of the order.
+        seed: Of the order, where a suite has none of its own.
     """
-    cut = {family: list(_cut(_ordered(items, f"{seed} {family}"), sizes(_headers(items)))) for family, items in families.items()}
+    cut = {}
+    for family, items in families.items():
+        own = next((i.questions.seed for i in items if i.questions.seed is not None), seed)
+        cut[family] = list(_cut(_ordered(items, f"{own} {family}"), sizes(_headers(items))))
     found: list[Unit] = []
     for part in range(max(map(len, cut.values()), default=0)):
         for family, parts in cut.items():
@@ -191,17 +187,32 @@ def _cut(ordered: Sequence[tuple[Item, ...]], sizes: Iterator[int]) -> Iterator[
         yield tuple(part)
 
 
-def _items(questions: Questions, ctx: RunContext) -> list[Item]:
-    """Return the items of one task, without answers; from memory if an earlier adapter was asked the same."""
+def _shares(items: Sequence[Item]) -> list[Sequence[str]]:
+    """Return what each item shares; what stands beside a family goes with the item of the same prompt, and is encoded with it."""
+    if all(i.questions.pooled for i in items):
+        return [i.shares for i in items]
+    return [[*i.shares, f"asks {text}"] if (text := str(i.instances[0].args[0])) else i.shares for i in items]
+
+
+def _items(questions: Questions, model: Resident, ctx: RunContext) -> tuple[list[Item], list[Coverage]]:
+    """Return the items of one task, without answers, and those that do not fit; from memory if they were made before."""
     limit = questions.limit if questions.documents is None else None
-    key = _identity(questions, limit, ctx)
+    key = _identity(questions, limit)
     if key not in _BUILT:
         made = tuple(_make(questions, limit))
         _BUILT[key] = _Built(sum(len(str(r.args[0])) for i in made for r in i.instances), made)
     _BUILT.move_to_end(key)
     while len(_BUILT) > 1 and sum(b.characters for b in _BUILT.values()) > _KEPT_CHARACTERS:
         _BUILT.popitem(last=False)
-    return [Item(questions, i.task, i.key, i.instances, i.right, i.shares) for i in _BUILT[key].items]
+    found: list[Item] = []
+    misfits: list[Coverage] = []
+    for number, i in enumerate(_BUILT[key].items, start=1):
+        reason = fit.misfit(i.instances, model.encode, model.max_length)
+        if reason:
+            misfits.append(Coverage(item=f"{questions.name}, item {number}", outcome=Outcome.SKIPPED, reason=reason))
+        else:
+            found.append(Item(questions, i.task, i.key, i.instances, i.right, i.shares))
+    return found, misfits
 
 
 def _make(questions: Questions, limit: int | None) -> Iterator[Item]:
@@ -233,10 +244,10 @@ def _like(request: Any) -> Answer:
     return -1.0 if request.request_type == "loglikelihood_rolling" else (-1.0, False)
 
 
-def _identity(questions: Questions, limit: int | None, ctx: RunContext) -> str:
-    """Return what decides about the prompts of a task; data are known by their digest, a sample of them by seed and limit."""
+def _identity(questions: Questions, limit: int | None) -> str:
+    """Return what decides about the prompts of a task and their scores."""
     shape = json.dumps(dict(questions.definition), sort_keys=True, default=rows.stable_name)
-    documents = None if questions.documents is None else [len(questions.documents), ctx.seed, ctx.evaluation.limit]
+    data = json.dumps([questions.documents, questions.examples], sort_keys=True, default=rows.stable_name)
     named = [questions.name, questions.family, questions.version, questions.digest, questions.score, questions.group]
-    examples = [questions.shots, [dict(e) for e in questions.examples], questions.seed]
-    return canonical_digest([*named, shape, documents, limit, examples])
+    whole = hashlib.sha256(data.encode("utf-8", "surrogatepass")).hexdigest()
+    return canonical_digest([*named, questions.shots, limit, shape, whole])

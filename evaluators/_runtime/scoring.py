@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from evaluators._engine.lm import CuratorLM
@@ -10,12 +10,12 @@ from evaluators._gate import noise
 from evaluators._gate.noise import Noise
 from evaluators._gate.paired import Pair
 from evaluators._items import rows, tasks
-from evaluators._items.tasks import Answer
+from evaluators._items.tasks import Answer, Questions
 from evaluators._model.resident import Resident, Which
-from evaluators._runtime.items import Item, Unit
+from evaluators._runtime.items import Item, Unit, build, units
 from governance.context import Progress, RunContext
 from governance.errors import SubjectError
-from governance.evidence import ItemRow
+from governance.evidence import Coverage, ItemRow, Outcome
 from governance.subject import canonical_digest
 
 BOTH: tuple[Which, Which] = ("base", "adapter")
@@ -122,11 +122,60 @@ class Asking:
         self.ctx.emit(Progress(step="evaluate", item=self.plugin, done=done, total=total, message="questions, in batches"))
 
 
+def ask_all(
+    asked: Iterable[Questions | Coverage], model: Resident, ctx: RunContext, plugin: str
+) -> tuple[list[Item], list[Coverage]]:
+    """Ask both models everything, without a gate.
+
+    Args:
+        asked: Tasks, and what cannot be asked.
+        model: Answers.
+        ctx: Gives kept rows, takes fresh ones and progress. With a shard only its units are asked.
+        plugin: Id of the evaluator, for progress.
+
+    Returns:
+        Items with the rows of both models, task by task in the order asked; and how far each task got. Of a shard no items,
+        and that it was asked.
+
+    Raises:
+        SubjectError: The model fails on a plain question.
+    """
+    families, reached = build(asked, model, ctx)
+    planned = units(families, ctx.seed)
+    if ctx.evaluation.shard is not None:
+        return [], [*reached, ask_shard(planned, Asking(model, ctx, plugin, 0), ctx.evaluation.shard)]
+    asking = Asking(model, ctx, plugin, sum(len(u.items) for u in planned))
+    for unit in planned:
+        asking.ask(unit)
+    found = [item for items in families.values() for item in items]
+    reached += [Coverage(item=name, outcome=Outcome.COMPLETED) for name in dict.fromkeys(i.questions.name for i in found)]
+    return found, reached
+
+
+def ask_shard(planned: Sequence[Unit], asking: Asking, shard: tuple[int, int]) -> Coverage:
+    """Ask the units of one shard, keep their rows, and say so.
+
+    Args:
+        planned: All units.
+        asking: Both models.
+        shard: Index, and of how many.
+    """
+    index, of = shard
+    mine = [u for u in planned if u.number % of == index]
+    asking.total = sum(len(u.items) for u in mine)
+    for unit in mine:
+        asking.ask(unit)
+    reason = f"{len(mine)} of {len(planned)} units; the whole run draws the conclusions"
+    return Coverage(item=f"shard {index + 1} of {of}", outcome=Outcome.COMPLETED, reason=reason)
+
+
 def pairs(unit: Unit) -> Iterator[list[Pair]]:
-    """Yield the scores of each cluster of an answered unit."""
+    """Yield the scores of each cluster of an answered unit, without what stands beside its family."""
     for cluster in unit.clusters:
-        group = str(cluster[0].cluster) if len(cluster) > 1 else None
-        yield [Pair(i.score("base"), i.score("adapter"), group) for i in cluster]
+        counted = [i for i in cluster if i.questions.pooled]
+        group = str(cluster[0].cluster) if len(counted) > 1 else None
+        if counted:
+            yield [Pair(i.score("base"), i.score("adapter"), group) for i in counted]
 
 
 def _sums(row: ItemRow) -> list[float]:

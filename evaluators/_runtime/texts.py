@@ -9,8 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evaluators._gate.scores import LEVEL, mean_interval
+from evaluators._items import sources, suites
+from evaluators._items.sources import TextSet
 from evaluators._items.suites import FOLDER
 from evaluators._model.resident import Resident
+from evaluators._runtime import scoring
 from evaluators._runtime.families import open_model, refused
 from governance.context import Progress, RunContext
 from governance.errors import SubjectError
@@ -18,7 +21,10 @@ from governance.evidence import Coverage, Interval, ItemRow, Measurement, Outcom
 from governance.subject import Composition, canonical_digest
 
 _FILE = FOLDER / "tasks" / "general-text.jsonl"
-_SCOPE = "general"
+#: The passages that come with the curator.
+_SHIPPED = "general"
+#: Longest piece read in one pass; the distribution at every position is kept, so memory is this times the vocabulary.
+_WINDOW = 1024
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class _Passage:
 
 
 def measure(plugin: str, composition: Composition, ctx: RunContext) -> Iterator[Measurement | Coverage]:
-    """Read the built-in passages with both models.
+    """Read the built-in passages with both models, and those that a folder of data or a suite brings.
 
     Args:
         plugin: Id of the evaluator, for progress.
@@ -51,58 +57,80 @@ def measure(plugin: str, composition: Composition, ctx: RunContext) -> Iterator[
         ctx: Everything handed down.
 
     Yields:
-        Two measurements, and coverage of the text set.
+        Two measurements for each set of passages, and coverage of it.
     """
     model = open_model(composition, ctx)
     if isinstance(model, Coverage):
         yield model
         return
+    sets = {_SHIPPED: _shipped()}
+    for found in sources.texts(suites.choose(composition, ctx), ctx):
+        sets.setdefault(found.name if found.name not in sets else f"{found.name}-{found.digest[:8]}", found)
+    for scope, held in sets.items():
+        try:
+            passages = list(_read(held, model, ctx, plugin))
+        except SubjectError as error:
+            yield refused(error)
+            return
+        if len(passages) < 2:
+            yield Coverage(item=f"text {scope}", outcome=Outcome.SKIPPED, reason="fewer than two passages give no interval")
+            continue
+        yield from _summarize(scope, passages, model, composition, ctx)
+        yield Coverage(item=f"text {scope}", outcome=Outcome.COMPLETED)
+
+
+def _shipped() -> TextSet:
     content = _FILE.read_bytes()
     texts = [str(json.loads(line)["text"]) for line in content.splitlines() if line.strip()]
-    try:
-        passages = list(_read(texts, hashlib.sha256(content).hexdigest(), model, ctx, plugin))
-    except SubjectError as error:
-        yield refused(error)
-        return
-    yield from _summarize(passages, model, composition, ctx)
-    yield Coverage(item="text general", outcome=Outcome.COMPLETED)
+    return TextSet(_SHIPPED, texts, hashlib.sha256(content).hexdigest())
 
 
-def _read(texts: Sequence[str], digest: str, model: Resident, ctx: RunContext, plugin: str) -> Iterator[_Passage]:
-    """Yield each passage, from its row if it was read before."""
+def _read(held: TextSet, model: Resident, ctx: RunContext, plugin: str) -> Iterator[_Passage]:
+    """Yield each passage that has anything to predict, from its row if it was read before."""
     key = model.model_key("adapter")
     kept = ctx.kept(key)
-    for number, text in enumerate(texts):
-        item = canonical_digest(["perplexity", "1", digest, text])
-        row = kept.get(item) or _row(text, item, key, model)
+    for number, text in enumerate(held.texts):
+        # A text whose only token is the first one has nothing to predict.
+        if len(_tokens(text, model)) < 2:
+            continue
+        item = canonical_digest(["perplexity", "2", held.digest, text])
+        row = kept.get(item) or _row(text, item, key, held.name, model)
         if item not in kept:
             ctx.keep(row)
         yield _passage(row)
-        ctx.emit(Progress(step="evaluate", item=plugin, done=number + 1, total=len(texts), message="passages"))
+        ctx.emit(Progress(step="evaluate", item=plugin, done=number + 1, total=len(held.texts), message="passages"))
 
 
-def _row(text: str, item: str, key: str, model: Resident) -> ItemRow:
-    """Run one passage through both models: one forward pass each, every position read."""
-    import torch
-
+def _tokens(text: str, model: Resident) -> list[int]:
+    """Return the tokens of a passage behind the one that begins a text, if the tokenizer has one."""
     ids = model.encode(text)
     begins = model.tokenizer.bos_token_id
     first = begins if begins is not None else model.tokenizer.eos_token_id
-    if first is not None and ids[:1] != [first]:
-        ids = [first, *ids]
-    ids = ids[: model.max_length]
-    keep = [list(range(len(ids) - 1))]
-    base, adapter = (model.pass_over([ids[:-1]], keep, which)[0] for which in ("base", "adapter"))
-    wanted = torch.tensor(ids[1:], device=base.device)[:, None]
-    divergence = (base.exp() * (base - adapter)).sum(-1).clamp(min=0)
+    return [first, *ids] if first is not None and ids[:1] != [first] else ids
+
+
+def _row(text: str, item: str, key: str, task: str, model: Resident) -> ItemRow:
+    """Run one passage through both models, every position read; a long one in pieces, each behind the last token before it."""
+    import torch
+
+    ids, step = _tokens(text, model), min(_WINDOW, model.max_length)
+    bits, divergence = {"base": 0.0, "adapter": 0.0}, 0.0
+    for at in range(0, len(ids) - 1, step):
+        piece = ids[at : at + step + 1]
+        keep = [list(range(len(piece) - 1))]
+        base, adapter = (model.pass_over([piece[:-1]], keep, which)[0] for which in scoring.BOTH)
+        wanted = torch.tensor(piece[1:], device=base.device)[:, None]
+        bits["base"] -= float(base.gather(1, wanted).double().sum()) / math.log(2)
+        bits["adapter"] -= float(adapter.gather(1, wanted).double().sum()) / math.log(2)
+        divergence += float((base.exp() * (base - adapter)).sum(-1).clamp(min=0).double().sum())
     values: dict[str, float | int | str | bool | list[float] | list[str]] = {
         "bytes": len(text.encode()),
         "tokens": len(ids) - 1,
-        "base-bits": -float(base.gather(1, wanted).double().sum()) / math.log(2),
-        "adapter-bits": -float(adapter.gather(1, wanted).double().sum()) / math.log(2),
-        "divergence": float(divergence.double().sum()),
+        "base-bits": bits["base"],
+        "adapter-bits": bits["adapter"],
+        "divergence": divergence,
     }
-    return ItemRow(model_key=key, item_key=item, task="general-text", values=values)
+    return ItemRow(model_key=key, item_key=item, task=f"{task}-text", values=values)
 
 
 def _passage(row: ItemRow) -> _Passage:
@@ -120,14 +148,16 @@ def _passage(row: ItemRow) -> _Passage:
     )
 
 
-def _summarize(passages: Sequence[_Passage], model: Resident, composition: Composition, ctx: RunContext) -> Iterator[Measurement]:
+def _summarize(
+    scope: str, passages: Sequence[_Passage], model: Resident, composition: Composition, ctx: RunContext
+) -> Iterator[Measurement]:
     size = sum(p.bytes for p in passages)
     base, adapter = (
         sum(levels) / len(passages) for levels in ([p.base / p.bytes for p in passages], [p.adapter / p.bytes for p in passages])
     )
     keys = [model.model_key("base"), model.model_key("adapter")]
     shared = {
-        "scope": _SCOPE,
+        "scope": scope,
         "seed": ctx.seed,
         "data_revision": canonical_digest(sorted(p.key for p in passages)),
         "quantization": str(composition.quantization),

@@ -70,7 +70,7 @@ def family(
 
 
 def task(
-    metric: str, name: str, comparison: Comparison, verdict: Outcome, judgement: Judgement, items: Sequence[Item], source: Source
+    metric: str, name: str, comparison: Comparison, verdict: Outcome, stopped: str, items: Sequence[Item], source: Source
 ) -> Measurement:
     """Return what one task of a family says.
 
@@ -79,15 +79,15 @@ def task(
         name: The family.
         comparison: Of the task's items.
         verdict: After Holm over all tasks.
-        judgement: Of the family.
+        stopped: Why its family was not asked in full; empty if it was.
         items: Of the task, those asked.
         source: Model and settings.
     """
     details = _details(name, comparison, items)
     if verdict != "inconclusive":
         details.pop("needed-n", None)
-    if judgement.comparison.n < judgement.items:
-        details["note"] = f"no verdict of its own: {name} was {judgement.stopped}"
+    if stopped:
+        details["note"] = f"no verdict of its own: {name} was {stopped}"
     return _measurement(metric, items[0].questions.name, comparison, verdict, details, items, source)
 
 

@@ -11,23 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluators._gate import clusters
-from evaluators._items.kinds.shape import How, known
+from evaluators._items.kinds import shape
 from evaluators._items.tasks import Questions
 from evaluators._runtime import items
 from evaluators._runtime.items import CANARY, Item, Unit
+from evaluators._runtime.scoring import BOTH, pairs
 from governance.context import RunContext
+from governance.evidence import ItemRow
 
-KIND = known()["multiple_choice"]
-#: Takes whatever these tests ask.
-MODEL: Any = SimpleNamespace(encode=str.split, max_length=8192)
+KIND = shape.known()["multiple_choice"]
+#: What says whether an item fits; everything here does.
+MODEL: Any = SimpleNamespace(max_length=512, encode=list)
 
 
 def questions(family: str, count: int, *, grouped: int = 0, turned: bool = False) -> Questions:
     def one(n: int) -> dict[str, Any]:
         plain = {"id": str(n), "question": f"What is {family} {n}?", "choices": ["a", "b", "c"], "answer": 1}
-        return plain | ({"passage": f"Passage {n // grouped}.", "group": f"g{n // grouped}"} if grouped else {})
+        return plain | ({"passage": f"Passage {n // grouped}."} if grouped else {})
 
-    read = [{**d, "group": one(n).get("group", "")} for n in range(count) for d in KIND.read(one(n), How())]
+    group = {n: {"group": f"g{n // grouped}"} if grouped else {} for n in range(count)}
+    read = [{**d, **group[n]} for n in range(count) for d in KIND.read(one(n), shape.How())]
     if turned:
         read.reverse()
     return Questions(family, family, "1", "0" * 64, "test", KIND.ways[0].definition, read, group="group" if grouped else None)
@@ -84,6 +87,25 @@ def test_prompts_are_made_once_and_answers_are_not_kept_with_them(ctx: RunContex
     other = dataclasses.replace(questions("a", 5), digest="1" * 64)
     fresh, _ = items.build([other], MODEL, ctx)
     assert not {i.key for i in fresh["a"]} & {i.key for i in first}
+
+
+def test_what_stands_beside_a_family_goes_with_its_prompt_and_does_not_count(ctx: RunContext) -> None:
+    counted = questions("a", 40)
+    beside = dataclasses.replace(counted, name="a-mass", pooled=False)
+    made = families(ctx, counted, beside)["a"]
+    [unit] = items.units({"a": made}, 1)
+    assert {tuple(i.questions.pooled for i in c) for c in unit.clusters} == {(True, False)}
+    for item in made:
+        item.rows = {which: ItemRow(model_key="m", item_key=item.key, task="a", values={"score": 1.0}) for which in BOTH}
+    scored = list(pairs(unit))
+    assert [len(c) for c in scored] == [1] * 40
+    assert {p.group for c in scored for p in c} == {None}
+
+
+def test_a_suite_s_own_seed_orders_its_families(ctx: RunContext) -> None:
+    own = dataclasses.replace(questions("a", 300), seed=7)
+    assert order(items.units(families(ctx, own), 1)) == order(items.units(families(ctx, own), 2))
+    assert order(items.units(families(ctx, own), 1)) == order(items.units(families(ctx, questions("a", 300)), 7))
 
 
 def test_an_item_asked_twice_is_one_cluster(ctx: RunContext) -> None:

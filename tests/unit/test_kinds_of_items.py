@@ -29,7 +29,7 @@ from tests.tiny_model import compose, make_adapter  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 SUITE = suites.load("auto")
-METRICS = families.Metrics("retention", "retention-task", "retention-margin")
+NAMES = families.Metrics("retention", "retention-task", "retention-margin")
 
 ITEMS: dict[str, dict[str, Any]] = {
     "multiple_choice": {"question": "Which is a fruit?", "choices": ["a stone", "an apple"], "answer": 1, "passage": "At noon."},
@@ -241,7 +241,7 @@ def test_a_choice_that_does_not_fit_is_not_asked_and_said(tiny: Tiny, ctx: RunCo
     root = data(tmp_path / "d", {"x.jsonl": ("multiple_choice", items)}, answers="texts")
     run = dataclasses.replace(ctx, evaluation=EvaluationSettings(data=root, device="cpu"))
     composition = compose(ctx.store, tiny.base, make_adapter(tmp_path / "a"))
-    said = list(families.measure(SUITE, {"general": ("general",)}, METRICS, "t", composition, run))
+    said = list(families.measure(SUITE, {"general": ("general",)}, NAMES, "t", composition, run))
     [gap] = [s for s in said if isinstance(s, Coverage) and not s.outcome.checked]
     assert (gap.item, "does not fit" in gap.reason) == ("data-x, item 1", True)
     assert {m.n for m in said if isinstance(m, Measurement)} == {1}
@@ -307,5 +307,5 @@ def _other(item: dict[str, Any]) -> dict[str, Any]:
 def _said(run: RunContext, composition: Composition) -> list[Any]:
     found: list[Any] = []
     for family in ("general", "code"):
-        found += families.measure(SUITE, {family: (family,)}, METRICS, "t", composition, run)
+        found += families.measure(SUITE, {family: (family,)}, NAMES, "t", composition, run)
     return found
