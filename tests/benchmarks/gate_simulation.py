@@ -14,6 +14,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -121,23 +122,23 @@ def main() -> None:
         for name, lost, gained, *published in _STOPPING:
             items, retained, degraded = published[number]
             beside = f"(design: {items}, {retained:.3f}, {degraded:.3f})"
-            row(name, lambda o=lost, g=gained, k=n: alone(draw, o, g, k), margin, asked.runs, stop=True, beside=beside)
+            row(name, partial(alone, draw, lost, gained, n), margin, asked.runs, stop=True, beside=beside)
     print("\nat the margin, all items asked: 'retained' may err in 0.05")
     for n, margin in ((100, 0.05), (200, 0.05), (500, 0.05), (2000, 0.03)):
         at = margin + 0.04
-        row(f"{n} items, margin {margin:.0%}", lambda o=at, k=n: alone(draw, o, 0.04, k), margin, asked.runs, stop=False, beside="")
+        row(f"{n} items, margin {margin:.0%}", partial(alone, draw, at, 0.04, n), margin, asked.runs, stop=False, beside="")
     print("\nat the margin, clustered: 'retained' may err in 0.05")
     for count, size, rho, margin in _CLUSTERED:
         for stop in (False, True):
             name = f"{count} × {size}, rho {rho}, {'stopping' if stop else 'all asked'}"
             shape = (count, size, rho)
-            row(name, lambda o=margin + 0.04, s=shape: together(draw, o, 0.04, s), margin, asked.runs // 2, stop=stop, beside="")
+            row(name, partial(together, draw, margin + 0.04, 0.04, shape), margin, asked.runs // 2, stop=stop, beside="")
     print("\npower of 'retained' with the items of the table of needed items, nothing lost (design: 0.8)")
     for margin, flips, n in _NEEDED:
         hits, runs = 0, asked.runs // 2
         for _ in range(runs):
-            items = [p for cluster in alone(draw, flips / 2, flips / 2, n) for p in cluster]
-            hits += compare(items, margin, 0).retained
+            drawn = [p for cluster in alone(draw, flips / 2, flips / 2, n) for p in cluster]
+            hits += compare(drawn, margin, 0).retained
         print(f"  margin {margin:.0%}, {flips:.0%} flip, {n:5d} items   retained {share(hits, runs)}", flush=True)
     print(f"\n{time.perf_counter() - begun:.0f} s")
 
