@@ -174,27 +174,6 @@ def test_an_adapter_that_does_nothing_is_measured_as_nothing(base: Path, run: Ru
     assert kept.base_value == kept.adapter_value
 
 
-def test_texts_of_a_folder_are_read_to_the_end(base: Path, run: RunContext, tmp_path: Path) -> None:
-    """The last text is longer than the model takes at once: every token of it counts, in pieces."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    long = "The ferry leaves the small harbor at seven in the morning. " * 80
-    lines = [json.dumps({"id": str(i), "text": t}) for i, t in enumerate(("Bats find the way by ear.", "A map leaves out.", long))]
-    (folder / "notes.jsonl").write_text("\n".join(lines) + "\n")
-    (folder / "manifest.json").write_text(json.dumps({"files": [{"file": "notes.jsonl", "kind": "text"}]}))
-    settings = dataclasses.replace(run, evaluation=EvaluationSettings(device="cpu", data=folder))
-    found = measured(PERPLEXITY, compose(run.store, base, make_adapter(tmp_path / "a", scale=0.4)), settings)
-    [scope] = {k.partition("/")[2] for k in found} - {"general"}
-    bits, drift = found[f"bits-per-byte/{scope}"], found[f"kl-divergence/{scope}"]
-    assert (bits.n, drift.n) == (3, 3)
-    tokens = len(opened(run, base, tmp_path / "a").encode(long))
-    assert tokens > 512
-    assert int(bits.details["tokens"]) > tokens
-    assert bits.details["bytes"] == sum(len(json.loads(line)["text"]) for line in lines)
-    assert drift.value > 0
-    assert found["bits-per-byte/general"].n >= 12
-
-
 def test_growing_damage_is_ordered_by_divergence(base: Path, run: RunContext, tmp_path: Path) -> None:
     found = [
         measured(PERPLEXITY, compose(run.store, base, make_adapter(tmp_path / f"a{scale}", scale=scale)), run)[

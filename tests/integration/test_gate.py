@@ -16,6 +16,7 @@ from evaluators._gate import noise  # noqa: E402
 from evaluators._model import device  # noqa: E402
 from evaluators._model import home as residents  # noqa: E402
 from evaluators._runtime import items  # noqa: E402
+from evaluators.perplexity import PLUGIN as PERPLEXITY  # noqa: E402
 from evaluators.retention import PLUGIN as RETENTION  # noqa: E402
 from governance.context import EvaluationSettings, RunContext  # noqa: E402
 from governance.evidence import Coverage, ItemRow, Measurement  # noqa: E402
@@ -199,3 +200,26 @@ def test_a_poisoned_cache_misses(base: Path, data: Path, tmp_path: Path) -> None
     template = make_base(tmp_path / "template")
     (template / "chat_template.jinja").write_text("{% for m in messages %}USER {{ m['content'] }} {% endfor %}BOT")
     assert fresh(template, data) == asked
+
+
+def test_texts_of_a_folder_are_read_to_the_end(base: Path, tmp_path: Path) -> None:
+    """The last text is longer than the model takes at once: every token of it counts, in pieces."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    long = "The ferry leaves the small harbor at seven in the morning. " * 80
+    lines = [json.dumps({"id": str(i), "text": t}) for i, t in enumerate(("Bats find the way by ear.", "A map leaves out.", long))]
+    (folder / "notes.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "manifest.json").write_text(json.dumps({"files": [{"file": "notes.jsonl", "kind": "text"}]}))
+    ctx = context(tmp_path / "store", folder)
+    composition = compose(ctx.store, base, make_adapter(tmp_path / "a", scale=0.4))
+    said = list(PERPLEXITY.measure(composition, ctx))
+    found = {f"{m.metric}/{m.scope}": m for m in said if isinstance(m, Measurement)}
+    [scope] = {k.partition("/")[2] for k in found} - {"general"}
+    bits, drift = found[f"bits-per-byte/{scope}"], found[f"kl-divergence/{scope}"]
+    assert (bits.n, drift.n) == (3, 3)
+    tokens = len(residents.resident(composition, ctx).encode(long))
+    assert tokens > 512
+    assert int(bits.details["tokens"]) > tokens
+    assert bits.details["bytes"] == sum(len(json.loads(line)["text"]) for line in lines)
+    assert drift.value > 0
+    assert found["bits-per-byte/general"].n >= 12
