@@ -1,6 +1,7 @@
 """What every run of this installation starts with: its context, what runs its plug-ins, and where its subjects come from.
 
-The one home of ``RunContext`` outside children. Used by audits, scans, triages, license checks and evaluations.
+The one home of ``RunContext`` outside children. Used by audits, scans, triages, license checks and evaluations; what only an
+evaluation needs is imported where it is used, because a scan takes about as long as its imports.
 """
 
 from __future__ import annotations
@@ -13,10 +14,7 @@ from typing import Protocol, Self
 
 from api.executors.isolated import Planned
 from api.executors.local import LocalExecutor
-from api.executors.ray import RayExecutor
 from api.settings import Settings
-from evaluators._items.catalog import hub_datasets
-from evaluators._items.suites import hub_tasks
 from governance.context import Progress, RunContext, new_run_id, utc_now
 from governance.contracts import Describe, Evaluator, Scanner
 from governance.errors import LimitError, PrerequisiteError, SubjectError
@@ -103,6 +101,8 @@ def executor(settings: Settings) -> Executor:
     """
     if settings.executor == "local":
         return local_executor(settings)
+    from api.executors.ray import RayExecutor
+
     return RayExecutor(
         settings.folder / "logs",
         unsafe=settings.isolation == "unsafe-none",
@@ -149,6 +149,9 @@ def with_task_data(ctx: RunContext, source: Acquirer) -> RunContext:
     Raises:
         SubjectError: A data set is missing, closed, or on a Hub that is not asked.
     """
+    from evaluators._items.catalog import hub_datasets
+    from evaluators._items.suites import hub_tasks
+
     wanted = hub_tasks(ctx.evaluation)
     if not wanted:
         return ctx

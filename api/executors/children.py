@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaluators._items.suites import readable as suite_files
 from governance.context import EvaluationSettings, Limits
 from governance.isolation import Child, ChildLimits
 
 
 def data_folders(evaluation: EvaluationSettings) -> tuple[Path, ...]:
     """Return what a worker reads beside the store."""
-    return (*(p for p in (evaluation.data, *evaluation.task_data.values()) if p is not None), *suite_files(evaluation))
+    from evaluators._items.suites import readable
+
+    return (*(p for p in (evaluation.data, *evaluation.task_data.values()) if p is not None), *readable(evaluation))
 
 
 def device_worker(scratch: Path, store: Path, limits: Limits, evaluation: EvaluationSettings, *, unsafe: bool) -> Child:
