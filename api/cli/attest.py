@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from typer.core import TyperGroup
 
+from api.cli.groups import by_default
 from api.cli.session import Interrupt, command_app, curator, err, errors_shown, settings
 from api.outcomes import OK, REJECT
 from governance.errors import SubjectError
 
 if TYPE_CHECKING:
-    from typer._click.core import Context
-
     from api.attest import Verified
     from api.settings import Settings
     from governance.keyless import Identity
@@ -50,17 +48,6 @@ Examples:
   curator verify verdict.intoto.jsonl ./my-adapter --key attest.key.pub --base ./base --policy strict.yaml --bom bom.cdx.json
 """
 _SPAN = re.compile(r"([1-9][0-9]{0,4})d\Z")
-_COMMANDS = ("sign", "keygen")
-
-
-class _SignsByDefault(TyperGroup):
-    """``curator attest RUN`` is ``curator attest sign RUN``."""
-
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Put the default command before arguments that name none."""
-        if args and args[0] not in (*_COMMANDS, "--help", "-h"):
-            args = ["sign", *args]
-        return super().parse_args(ctx, args)
 
 
 def sign(
@@ -219,7 +206,7 @@ def _save(path: Path, data: bytes) -> None:
 
 
 attest_app = typer.Typer(
-    cls=_SignsByDefault, help=ATTEST_HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    cls=by_default("sign"), help=ATTEST_HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
     add_completion=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 attest_app.command("sign")(sign)

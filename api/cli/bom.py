@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from typer.core import TyperGroup
 
+from api.cli.groups import by_default
 from api.cli.session import Interrupt, curator, err, errors_shown, watched
 from api.outcomes import OK, REJECT
 from api.references import parse_reference
@@ -17,8 +17,6 @@ from governance.errors import SubjectError
 from governance.subject import CompositionRef
 
 if TYPE_CHECKING:
-    from typer._click.core import Context
-
     from api.curator import Curator
     from governance.verdict import Scorecard
     from reports._bom.judge import Judgement
@@ -67,17 +65,9 @@ class Tlp(StrEnum):
     RED = "RED"
 
 
-class _WriteByDefault(TyperGroup):
-    """Takes ``curator bom REF`` as ``curator bom write REF``."""
-
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Put the command's name before arguments that name none."""
-        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
-            args = ["write", *args]
-        return super().parse_args(ctx, args)
-
-
-app = typer.Typer(cls=_WriteByDefault, help=BOM_HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    cls=by_default("write"), help=BOM_HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 
 
 @app.command(help=BOM_HELP)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from api.cli.audit import Device, Probe, Use
+from api.cli.groups import by_default
 from api.cli.session import Interrupt, RowFormat, command_app, curator, err, errors_shown, watched
 from api.cli.tables import print_rows
 from api.gate import Asked, Gated, gate, worst
@@ -23,9 +23,6 @@ from governance.errors import SubjectError
 from governance.licensing import Intent
 from governance.subject import CompositionRef
 from reports._ci.results import Entry, Failure, Place
-
-if TYPE_CHECKING:
-    from typer._click.core import Context
 
 GATE_HELP = """Let models through a pipeline, or not: one exit code for all, and the files your forge shows.
 
@@ -52,20 +49,8 @@ Examples:
 
   curator lock check deploy/*.yaml src/serve.py
 """
-
-
-class _AddsByDefault(TyperGroup):
-    """``curator lock REF`` is ``curator lock add REF``."""
-
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Put the default command before arguments that name none."""
-        if args and args[0] not in ("add", "check", "--help", "-h"):
-            args = ["add", *args]
-        return list(super().parse_args(ctx, args))
-
-
 lock_app = typer.Typer(
-    cls=_AddsByDefault,
+    cls=by_default("add"),
     no_args_is_help=True,
     help=LOCK_HELP,
     pretty_exceptions_enable=False,

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
-from typer.core import TyperGroup
 
+from api.cli.groups import by_default
 from api.cli.license_table import print_answer, print_drift, print_report, print_scores
 from api.cli.session import Interrupt, err, errors_shown, settings, watched
 from governance.errors import SubjectError
 from governance.licensing import Intent
-
-if TYPE_CHECKING:
-    from typer._click.core import Context
 
 LICENSE_HELP = """Judge the license of one adapter against everything it was made from. Engineering help, not legal advice.
 
@@ -38,18 +35,8 @@ Examples:
 Format = Annotated[Literal["table", "json"], typer.Option("--format", "-f")]
 
 
-class _License(TyperGroup):
-    """A group whose first word may also be a reference: whatever is no subcommand goes to ``of``."""
-
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Put the hidden subcommand before a reference."""
-        if args and args[0] not in (*self.list_commands(ctx), "--help", "-h"):
-            args = ["of", *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_License,
+    cls=by_default("of"),
     help=LICENSE_HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
