@@ -9,6 +9,22 @@ from typing import Annotated, Literal
 
 import typer
 
+from api.cli.options import (
+    BaseOption,
+    DataOption,
+    Device,
+    DeviceOption,
+    DomainOption,
+    LimitOption,
+    PolicyOption,
+    Probe,
+    ProbeOption,
+    QuietOption,
+    RegionOption,
+    SuiteOption,
+    UseOption,
+    measured,
+)
 from api.cli.session import (
     ExecutorOption,
     Interrupt,
@@ -23,9 +39,8 @@ from api.cli.session import (
 )
 from api.curator import Curator
 from api.references import parse_reference
-from governance.context import EvaluationSettings
 from governance.errors import SubjectError
-from governance.licensing import Intent, Purpose
+from governance.licensing import Intent
 from governance.subject import CompositionRef
 from governance.verdict import Scorecard
 
@@ -55,50 +70,23 @@ class Stage(StrEnum):
     INSPECT = "inspect"
 
 
-class Use(StrEnum):
-    """What the model is wanted for."""
-
-    RESEARCH = "research"
-    INTERNAL = "internal"
-    COMMERCIAL = "commercial"
-    REDISTRIBUTE = "redistribute"
-    OUTPUTS_ONLY = "outputs-only"
-
-
-class Device(StrEnum):
-    """Where models run."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
-class Probe(StrEnum):
-    """Effort of the backdoor probe."""
-
-    FAST = "fast"
-    OFF = "off"
-
-
 Format = Annotated[str, typer.Option("--format", "-f", help="table, json, markdown, html, cyclonedx, compliance-html, …")]
 
 
 def audit(
     ref: Annotated[str, typer.Argument(help="a folder, or owner/name[@revision]", metavar="REF")],
-    base: Annotated[str | None, typer.Option(help="the base model, if not the one the adapter names", metavar="REF")] = None,
-    policy: Annotated[str | None, typer.Option(help="a shipped policy's name, or a YAML file")] = None,
+    base: BaseOption = None,
+    policy: PolicyOption = None,
     stage: Annotated[Stage, typer.Option(help="inspect: load no model; what needs one stays unknown")] = Stage.ALL,
-    suite: Annotated[str, typer.Option(help="which tasks are measured; auto follows the card's domain")] = "auto",
+    suite: SuiteOption = "auto",
     tasks: Annotated[list[str] | None, typer.Option(help="lm-eval task by name, fetched from the Hub (repeatable)")] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="folder of JSONL tasks with a manifest.json", exists=True, file_okay=False)
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="items for each task", min=1)] = None,
-    probe: Annotated[Probe, typer.Option(help="effort of the backdoor probe")] = Probe.FAST,
-    device: Annotated[Device, typer.Option(help="where models run")] = Device.AUTO,
-    use: Annotated[Use | None, typer.Option(help="what you want it for; answers license questions")] = None,
-    domain: Annotated[str | None, typer.Option(help="your domain, e.g. medical")] = None,
-    region: Annotated[str | None, typer.Option(help="where you are: EU, UK, or an ISO 3166 code")] = None,
+    data: DataOption = None,
+    limit: LimitOption = None,
+    probe: ProbeOption = Probe.FAST,
+    device: DeviceOption = Device.AUTO,
+    use: UseOption = None,
+    domain: DomainOption = None,
+    region: RegionOption = None,
     mau: Annotated[int | None, typer.Option(help="your monthly active users", min=0)] = None,
     revenue: Annotated[int | None, typer.Option(help="your revenue, US dollars a year", min=0)] = None,
     format_id: Format = "table",
@@ -106,7 +94,7 @@ def audit(
     executor: ExecutorOption = None,
     ray_address: RayAddress = None,
     ray_actors: RayActors = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Audit one adapter."""
     where = {"executor": executor, "ray_address": ray_address, "ray_actors": ray_actors}
@@ -114,15 +102,8 @@ def audit(
         wanted = list(_destinations(opened, report or []))
         _assert_format(opened, format_id)
         ref_asked = CompositionRef(adapter=parse_reference(ref), base=parse_reference(base) if base else None)
-        evaluation = EvaluationSettings(
-            suite=suite,
-            tasks=tuple(tasks or ()),
-            data=data.resolve() if data else None,
-            limit=limit,
-            device=_device(device),
-            probe="off" if probe is Probe.OFF else "fast",
-        )
-        intent = Intent(use=_use(use), domain=domain, region=region, mau=mau, revenue=revenue)
+        evaluation = measured(suite, data, limit, device, probe, tasks)
+        intent = Intent(use=use.value if use else None, domain=domain, region=region, mau=mau, revenue=revenue)
         interrupt = Interrupt()
         with watched(quiet=quiet) as emit:
             card = opened.audit(
@@ -219,14 +200,6 @@ def _save(path: Path, document: bytes) -> None:
 
 def _to_stdout(document: bytes) -> None:
     typer.echo(document.decode("utf-8").rstrip("\n"))
-
-
-def _device(device: Device) -> Literal["auto", "cpu", "cuda"]:
-    return device.value
-
-
-def _use(use: Use | None) -> Purpose | None:
-    return use.value if use else None
 
 
 audit_app = command_app(audit, help=AUDIT_HELP)

@@ -9,8 +9,23 @@ from typing import Annotated
 
 import typer
 
-from api.cli.audit import Device, Probe, Use
 from api.cli.groups import by_default
+from api.cli.options import (
+    BaseOption,
+    DataOption,
+    Device,
+    DeviceOption,
+    DomainOption,
+    LimitOption,
+    PolicyOption,
+    Probe,
+    ProbeOption,
+    QuietOption,
+    RegionOption,
+    SuiteOption,
+    UseOption,
+    measured,
+)
 from api.cli.session import Interrupt, RowFormat, command_app, curator, err, errors_shown, watched
 from api.cli.tables import print_rows
 from api.gate import Asked, Gated, gate, worst
@@ -57,25 +72,22 @@ lock_app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-Policy = Annotated[str | None, typer.Option(help="a shipped policy's name, or a YAML file")]
 LockFile = Annotated[Path, typer.Option("--lock", help="the lock file")]
 
 
 def gate_(
     refs: Annotated[list[str] | None, typer.Argument(help="folders, or owner/name[@revision]", metavar="REF…")] = None,
     lock: Annotated[Path | None, typer.Option(help="judge every model of this lock file")] = None,
-    base: Annotated[str | None, typer.Option(help="the base model, if not the one the adapter names", metavar="REF")] = None,
-    policy: Policy = None,
-    use: Annotated[Use | None, typer.Option(help="what you want it for")] = None,
-    domain: Annotated[str | None, typer.Option(help="your domain, e.g. medical")] = None,
-    region: Annotated[str | None, typer.Option(help="where you are: EU, UK, or an ISO 3166 code")] = None,
-    suite: Annotated[str, typer.Option(help="which tasks are measured")] = "auto",
-    data: Annotated[
-        Path | None, typer.Option(help="folder of JSONL tasks with a manifest.json", exists=True, file_okay=False)
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="items for each task", min=1)] = None,
-    probe: Annotated[Probe, typer.Option(help="effort of the backdoor probe")] = Probe.FAST,
-    device: Annotated[Device, typer.Option(help="where models run")] = Device.AUTO,
+    base: BaseOption = None,
+    policy: PolicyOption = None,
+    use: UseOption = None,
+    domain: DomainOption = None,
+    region: RegionOption = None,
+    suite: SuiteOption = "auto",
+    data: DataOption = None,
+    limit: LimitOption = None,
+    probe: ProbeOption = Probe.FAST,
+    device: DeviceOption = Device.AUTO,
     fresh: Annotated[bool, typer.Option("--fresh", help="audit again, whatever is on record")] = False,
     sarif: Annotated[Path | None, typer.Option(help="write SARIF 2.1.0, for code scanning")] = None,
     junit: Annotated[Path | None, typer.Option(help="write JUnit XML")] = None,
@@ -83,7 +95,7 @@ def gate_(
     summary: Annotated[Path | None, typer.Option(help="append a Markdown summary")] = None,
     badge: Annotated[Path | None, typer.Option(help="write an SVG badge; for one model")] = None,
     format_id: RowFormat = "table",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Judge models for a pipeline."""
     if not refs and lock is None:
@@ -94,13 +106,7 @@ def gate_(
     with errors_shown(as_json=format_id == "json"), curator() as opened:
         asked = [_asked(r, base) for r in refs or []] + ([] if lock is None else _locked(lock))
         intent = Intent(use=use.value if use else None, domain=domain, region=region)
-        evaluation = EvaluationSettings(
-            suite=suite,
-            data=data.resolve() if data else None,
-            limit=limit,
-            device=device.value,
-            probe="off" if probe is Probe.OFF else "fast",
-        )
+        evaluation = measured(suite, data, limit, device, probe)
         interrupt = Interrupt()
         with watched(quiet=quiet) as emit:
             found = gate(
@@ -167,11 +173,11 @@ def _show(found: list[Gated], *, as_json: bool) -> None:
 def add(
     refs: Annotated[list[str], typer.Argument(help="folders, or owner/name[@revision]", metavar="REF…")],
     lock: LockFile = Path(locks.LOCK),
-    base: Annotated[str | None, typer.Option(help="the base model, if not the one the adapter names", metavar="REF")] = None,
-    policy: Policy = None,
-    use: Annotated[Use | None, typer.Option(help="what you want it for")] = None,
-    limit: Annotated[int | None, typer.Option(help="items for each task", min=1)] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    base: BaseOption = None,
+    policy: PolicyOption = None,
+    use: UseOption = None,
+    limit: LimitOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Audit models, unless a verdict is on record, and pin the approved ones. Exit as `curator gate`."""
     with errors_shown(), curator() as opened:
