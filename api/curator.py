@@ -6,7 +6,7 @@ The command line and the HTTP service call the same methods.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, Self
 
@@ -15,18 +15,18 @@ import structlog
 import evaluators
 import reports
 import scanners
-from api.assembly import executor, run_context, source, with_task_data
+from api.assembly import Executor, executor, run_context, source, with_task_data
 from api.settings import Settings
 from evaluators._items.suites import settled
 from governance.context import EvaluationSettings, Progress, RunContext, utc_now
-from governance.contracts import Evaluator, ReportFormat, Scanner, Voice
+from governance.contracts import Evaluator, ReportFormat, Scanner, Source, Voice
 from governance.errors import PolicyError, SubjectError
 from governance.ledger import Ledger
 from governance.licensing import Intent
 from governance.pipeline import audit
 from governance.plugins import discover
 from governance.store import Store
-from governance.subject import CompositionRef
+from governance.subject import Composition, CompositionRef
 from governance.verdict import Scorecard
 from policies.document import Vocabulary
 from policies.licenses import license_table
@@ -103,30 +103,16 @@ class Curator:
             CuratorError: There is no verdict; the message and hint say why.
         """
         judge = self.policy(policy or self.settings.policy)
-        self._remember(judge)
         ctx = self._context(judge, intent or Intent(), evaluation or EvaluationSettings(), run_id, emit, checkpoint)
-        log = self._log.bind(run_id=ctx.run_id, adapter=str(ref.adapter))
-        log.info("audit.started", policy=judge.id)
         with executor(self.settings) as running:
             acquirer = source(self.settings, running.describe())
-            ctx = with_task_data(ctx, acquirer)
-            card = audit(
-                ref,
-                source=acquirer,
-                scanners=running.scanners(self.scanners),
-                evaluators=running.evaluators(self.evaluators) if stage == "all" else {},
-                policy=judge,
-                ledger=self.ledger,
-                ctx=ctx,
-            )
-        log.info("audit.recorded", decision=card.verdict.decision.value, seconds=card.seconds)
-        return card
+            return self._audited(ref, acquirer, judge, with_task_data(ctx, acquirer), running, stage)
 
     def verdict(
         self,
         ref: CompositionRef,
+        judge: LoadedPolicy,
         *,
-        policy: str | None,
         intent: Intent,
         evaluation: EvaluationSettings,
         reuse: bool,
@@ -140,7 +126,7 @@ class Curator:
 
         Args:
             ref: What to judge.
-            policy: Its judge; None: the installation's.
+            judge: Its judge.
             intent: What the asker wants to do with it.
             evaluation: What is measured.
             reuse: Whether the record is asked at all.
@@ -153,15 +139,36 @@ class Curator:
         Raises:
             CuratorError: There is no verdict.
         """
-        judge = self.policy(policy or self.settings.policy)
-        if reuse:
-            ctx = self._context(judge, intent, evaluation, None, emit, checkpoint)
-            with executor(self.settings) as running:
-                composition = source(self.settings, running.describe()).acquire(ref, ctx)
+        ctx = self._context(judge, intent, evaluation, None, emit, checkpoint)
+        with executor(self.settings) as running:
+            acquirer = source(self.settings, running.describe())
+            ctx = with_task_data(ctx, acquirer)
+            if not reuse:
+                return self._audited(ref, acquirer, judge, ctx, running, "all"), False
+            composition = acquirer.acquire(ref, ctx)
             found = self.ledger.latest_on(composition.digest, policy_digest=judge.digest)
             if found is not None and _holds(found, judge, ctx):
                 return found, True
-        return self.audit(ref, policy=policy, intent=intent, evaluation=evaluation, emit=emit, checkpoint=checkpoint), False
+            return self._audited(ref, _Acquired(composition), judge, ctx, running, "all"), False
+
+    def _audited(
+        self, ref: CompositionRef, acquirer: Source, judge: LoadedPolicy, ctx: RunContext, running: Executor, stage: Stage
+    ) -> Scorecard:
+        """Audit and record; the policy is kept beside its verdict."""
+        self._remember(judge)
+        log = self._log.bind(run_id=ctx.run_id, adapter=str(ref.adapter))
+        log.info("audit.started", policy=judge.id)
+        card = audit(
+            ref,
+            source=acquirer,
+            scanners=running.scanners(self.scanners),
+            evaluators=running.evaluators(self.evaluators) if stage == "all" else {},
+            policy=judge,
+            ledger=self.ledger,
+            ctx=ctx,
+        )
+        log.info("audit.recorded", decision=card.verdict.decision.value, seconds=card.seconds)
+        return card
 
     def recorded_policy(self, digest: str) -> LoadedPolicy:
         """Return the policy a verdict cites, as the ledger keeps it.
@@ -212,6 +219,17 @@ class Curator:
         if format_id not in self.formats:
             raise SubjectError(f"there is no report format {format_id!r}", hint="one of: " + ", ".join(self.formats))
         return self.formats[format_id].render(card)
+
+
+@dataclass(frozen=True)
+class _Acquired:
+    """A composition that is at hand, as a source."""
+
+    composition: Composition
+
+    def acquire(self, ref: CompositionRef, ctx: RunContext) -> Composition:
+        """Return it."""
+        return self.composition
 
 
 def _holds(card: Scorecard, judge: LoadedPolicy, ctx: RunContext) -> bool:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from api.curator import Curator
 from api.outcomes import ERROR, OK, REJECT, REVIEW
 from governance.context import EvaluationSettings, Progress
-from governance.errors import Cancelled, CuratorError, LedgerError, PolicyError, PrerequisiteError
+from governance.errors import Cancelled, CuratorError, LedgerError, PrerequisiteError
 from governance.licensing import Intent
 from governance.lock import Entry
 from governance.subject import CompositionRef
 from governance.verdict import Decision, Scorecard
+from policies.loader import LoadedPolicy
 from reports._ci.results import Place
 
 #: Worst first: a model that is rejected is not hidden by one that could not be audited, which is worse than an open question.
@@ -67,8 +68,8 @@ class Gated:
 def gate(
     curator: Curator,
     asked: Sequence[Asked],
+    judge: LoadedPolicy,
     *,
-    policy: str | None,
     intent: Intent,
     evaluation: EvaluationSettings,
     fresh: bool,
@@ -80,7 +81,7 @@ def gate(
     Args:
         curator: Open.
         asked: At least one model.
-        policy: Judge of all of them; None: the installation's.
+        judge: Of all of them.
         intent: What the asker wants to do with them.
         evaluation: What is measured where no verdict is on record.
         fresh: Whether recorded verdicts are passed over.
@@ -91,17 +92,15 @@ def gate(
         One outcome for each, in order.
 
     Raises:
-        PolicyError: The policy cannot be used: nothing was judged.
         Cancelled: The caller ended it.
     """
-    curator.policy(policy or curator.settings.policy)
     found: list[Gated] = []
     for one in asked:
         try:
             card, reused = curator.verdict(
-                one.ref, policy=policy, intent=intent, evaluation=evaluation, reuse=not fresh, emit=emit, checkpoint=checkpoint
+                one.ref, judge, intent=intent, evaluation=evaluation, reuse=not fresh, emit=emit, checkpoint=checkpoint
             )
-        except (Cancelled, PolicyError, LedgerError, PrerequisiteError):
+        except (Cancelled, LedgerError, PrerequisiteError):
             raise
         except CuratorError as error:
             found.append(Gated(one, error=error))

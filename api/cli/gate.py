@@ -104,14 +104,13 @@ def gate_(
         raise typer.BadParameter("a badge speaks of one model", param_hint="--badge")
     wanted = Files(sarif=sarif, junit=junit, gitlab=gitlab, summary=summary, badge=badge)
     with errors_shown(as_json=format_id == "json"), curator() as opened:
+        judge = opened.policy(policy or opened.settings.policy)
         asked = [_asked(r, base) for r in refs or []] + ([] if lock is None else _locked(lock))
         intent = Intent(use=use.value if use else None, domain=domain, region=region)
         evaluation = measured(suite, data, limit, device, probe)
         interrupt = Interrupt()
         with watched(quiet=quiet) as emit:
-            found = gate(
-                opened, asked, policy=policy, intent=intent, evaluation=evaluation, fresh=fresh, emit=emit, checkpoint=interrupt
-            )
+            found = gate(opened, asked, judge, intent=intent, evaluation=evaluation, fresh=fresh, emit=emit, checkpoint=interrupt)
         entries = [Entry(g.card, g.asked.place) for g in found if g.card]
         failures = [
             Failure(g.asked.text, f"{g.error.message}; {g.error.hint}".rstrip("; "), g.asked.place) for g in found if g.error
@@ -187,7 +186,7 @@ def add(
             found = gate(
                 opened,
                 [_asked(r, base) for r in refs],
-                policy=policy,
+                judge,
                 intent=Intent(use=use.value if use else None),
                 evaluation=EvaluationSettings(limit=limit),
                 fresh=False,
