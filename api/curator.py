@@ -147,7 +147,7 @@ class Curator:
                 return self._audited(ref, acquirer, judge, ctx, running, "all"), False
             composition = acquirer.acquire(ref, ctx)
             found = self.ledger.latest_on(composition.digest, policy_digest=judge.digest)
-            if found is not None and _holds(found, judge, ctx):
+            if found is not None and _holds(found, judge, ctx, self.evaluators):
                 return found, True
             return self._audited(ref, _Acquired(composition), judge, ctx, running, "all"), False
 
@@ -232,10 +232,12 @@ class _Acquired:
         return self.composition
 
 
-def _holds(card: Scorecard, judge: LoadedPolicy, ctx: RunContext) -> bool:
-    """Return whether a recorded verdict still answers what is asked now."""
+def _holds(card: Scorecard, judge: LoadedPolicy, ctx: RunContext, evaluators: Collection[str]) -> bool:
+    """Return whether a recorded verdict still answers what is asked now; one of an audit that loaded no model does not."""
     asked = {"intent": ctx.intent.model_dump_json(exclude_none=True), "evaluation": ctx.evaluation.model_dump_json()}
-    return ctx.on - card.created <= judge.document.spec.evidence_age and all(card.settings.get(k) == v for k, v in asked.items())
+    young = ctx.on - card.created <= judge.document.spec.evidence_age
+    whole = all(card.dossier.check(plugin) is not None for plugin in evaluators)
+    return young and whole and all(card.settings.get(k) == v for k, v in asked.items())
 
 
 def _silent(plugin: Scanner, voices: Collection[str]) -> bool:
