@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from governance.evidence import Severity
-from governance.subject import canonical_digest
 from governance.verdict import RuleStatus, Scorecard
-from reports._ci.results import Entry, Failure, Result, results
-from reports._render.words import visible
+from reports._ci.results import NO_VERDICT, NOWHERE, Entry, Failure, Place, Result, results
 
 #: The five words of the format.
 _SEVERITIES = {
@@ -52,26 +50,22 @@ def issues(entries: Sequence[Entry], failures: Sequence[Failure] = ()) -> bytes:
 
 
 def _issue(result: Result) -> JsonValue:
-    path = result.at.path if result.at else result.places[0].path if result.places else "adapter_config.json"
-    return {
-        "description": f"{result.model}: {result.text}",
-        "check_name": f"{result.policy}/{result.rule.rule}",
-        "fingerprint": result.fingerprint,
-        "severity": _SEVERITIES[result.rule.severity],
-        "location": {"path": path.lstrip("/"), "lines": {"begin": result.at.line if result.at else 1}},
-    }
+    at = result.at or (Place(result.places[0].path) if result.places else NOWHERE)
+    name = f"{result.policy}/{result.rule.rule}"
+    return _listed(f"{result.model}: {result.text}", name, result.fingerprint, _SEVERITIES[result.rule.severity], at)
 
 
 def _unjudged(failure: Failure) -> JsonValue:
+    return _listed(failure.said, NO_VERDICT, failure.fingerprint, _SEVERITIES[Severity.CRITICAL], failure.at or NOWHERE)
+
+
+def _listed(description: str, name: str, fingerprint: str, severity: str, at: Place) -> JsonValue:
     return {
-        "description": f"{visible(failure.model)}: {visible(failure.text)}",
-        "check_name": "no-verdict",
-        "fingerprint": canonical_digest(["no-verdict", failure.model]),
-        "severity": "blocker",
-        "location": {
-            "path": failure.at.path.lstrip("/") if failure.at else "adapter_config.json",
-            "lines": {"begin": failure.at.line if failure.at else 1},
-        },
+        "description": description,
+        "check_name": name,
+        "fingerprint": fingerprint,
+        "severity": severity,
+        "location": {"path": at.path.lstrip("/"), "lines": {"begin": at.line}},
     }
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-
 from governance.verdict import Scorecard
 
 
@@ -18,10 +15,9 @@ class Html:
 
     def render(self, card: Scorecard) -> bytes:
         """Return the page as UTF-8 HTML."""
-        from reports._render.page import page, stylesheet
+        from reports._render.page import page
 
-        digest = base64.b64encode(hashlib.sha256(stylesheet().encode()).digest()).decode()
-        return page(card, style_digest=digest).encode("utf-8", "replace")
+        return page(card)
 
 
 PLUGIN = Html()

@@ -11,16 +11,13 @@ from pydantic import JsonValue
 
 from governance import VERSION
 from governance.evidence import Location
-from governance.subject import canonical_digest
 from governance.verdict import RuleResult, RuleStatus, Scorecard
-from reports._ci.results import SCORES, TROUBLE, Entry, Failure, Place, Result, results
+from reports._ci.results import NO_VERDICT, NOWHERE, SCORES, TROUBLE, Entry, Failure, Place, Result, results
 from reports._render.words import visible
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 #: Name of the fingerprint; its number changes if what it is made of does.
 _FINGERPRINT = "curatorRuleComposition/v1"
-#: Forges want a file; without a line that pins the model it is the adapter's own configuration.
-_NOWHERE = "adapter_config.json"
 
 
 class Sarif:
@@ -81,9 +78,8 @@ def log(entries: Sequence[Entry], failures: Sequence[Failure] = ()) -> bytes:
     return json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
-_UNJUDGED = "no-verdict"
 _NO_VERDICT: JsonValue = {
-    "id": _UNJUDGED,
+    "id": NO_VERDICT,
     "name": "NoVerdict",
     "shortDescription": {"text": "Every model has a verdict"},
     "help": {"text": "A model that could not be audited is never approved; read the message and run the gate again."},
@@ -94,19 +90,18 @@ _NO_VERDICT: JsonValue = {
 
 def _invocation(entries: Sequence[Entry], failures: Sequence[Failure]) -> JsonValue:
     ended = {"endTimeUtc": _utc(max(e.card.created for e in entries))} if entries else {}
-    told: list[JsonValue] = [{"level": "error", "message": {"text": f"{visible(f.model)}: {visible(f.text)}"}} for f in failures]
+    told: list[JsonValue] = [{"level": "error", "message": {"text": f.said}} for f in failures]
     return {"executionSuccessful": not failures, **ended, **({"toolExecutionNotifications": told} if told else {})}
 
 
 def _unjudged(failure: Failure) -> JsonValue:
-    at = failure.at or Place(_NOWHERE)
     return {
-        "ruleId": _UNJUDGED,
+        "ruleId": NO_VERDICT,
         "kind": "fail",
         "level": "error",
-        "message": {"text": f"{visible(failure.model)}: {visible(failure.text)}"},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": _uri(at.path)}, "region": {"startLine": at.line}}}],
-        "partialFingerprints": {_FINGERPRINT: canonical_digest([_UNJUDGED, failure.model])},
+        "message": {"text": failure.said},
+        "locations": [_line(failure.at or NOWHERE)],
+        "partialFingerprints": {_FINGERPRINT: failure.fingerprint},
     }
 
 
@@ -163,11 +158,11 @@ def _level(rule: RuleResult) -> str:
 
 def _at(result: Result) -> JsonValue:
     """Return the line that names the model; without one the worst place in the adapter."""
-    if result.at is not None:
-        return {"physicalLocation": {"artifactLocation": {"uri": _uri(result.at.path)}, "region": {"startLine": result.at.line}}}
-    if result.places:
-        return _seen(result.places[0])
-    return {"physicalLocation": {"artifactLocation": {"uri": _NOWHERE}, "region": {"startLine": 1}}}
+    return _seen(result.places[0]) if result.at is None and result.places else _line(result.at or NOWHERE)
+
+
+def _line(place: Place) -> JsonValue:
+    return {"physicalLocation": {"artifactLocation": {"uri": _uri(place.path)}, "region": {"startLine": place.line}}}
 
 
 def _seen(place: Location) -> dict[str, JsonValue]:
@@ -181,7 +176,7 @@ def _seen(place: Location) -> dict[str, JsonValue]:
 
 def _uri(path: str) -> str:
     """Return a path as a relative reference; names of a subject may hold anything."""
-    return quote(path.encode("utf-8", "replace").lstrip(b"/"), safe="/-._~") or _NOWHERE
+    return quote(path.encode("utf-8", "replace").lstrip(b"/"), safe="/-._~") or NOWHERE.path
 
 
 PLUGIN = Sarif()

@@ -28,6 +28,8 @@ SCORES = {
     Severity.LOW: "3.0",
     Severity.INFO: "0.0",
 }
+#: What a model without a verdict is reported under.
+NO_VERDICT = "no-verdict"
 #: Most places one result shows.
 _MOST_PLACES = 10
 
@@ -38,6 +40,10 @@ class Place:
 
     path: str
     line: int = 1
+
+
+#: Forges want a file: without a line that names the model it is the adapter's own configuration.
+NOWHERE = Place("adapter_config.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,16 @@ class Failure:
     model: str
     text: str
     at: Place | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for the same model, whatever the reason."""
+        return canonical_digest([NO_VERDICT, self.model])
+
+    @property
+    def said(self) -> str:
+        """Model and reason in one line."""
+        return f"{visible(self.model)}: {visible(self.text)}"
 
 
 @dataclass(frozen=True, slots=True)

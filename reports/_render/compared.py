@@ -5,21 +5,16 @@ Made from an ``EvaluationDocument``; written by ``curator evaluate --format html
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from markupsafe import Markup
-
 from governance.evaluation import Evaluated, EvaluationDocument, Identity
 from governance.evidence import Measurement
 from reports._render import words
-from reports._render.charts import dots_chart, forest_chart
 from reports._render.drawn import Bar, Difference, Tone, bars, differences, spoken
 from reports._render.measured import MeasuredGroup, group_measurements
-from reports._render.page import environment, stylesheet
+from reports._render.page import filled, framed
 
 _TONES: dict[str, Tone] = {"retained": "good", "degraded": "bad"}
 _PAGES = {"retained": "approve", "degraded": "reject"}
@@ -94,13 +89,7 @@ def evaluation_page(found: EvaluationDocument) -> bytes:
     drawn |= {
         f"adapter-{place}-{g.id}": (g.differences, g.bars) for place, a in enumerate(v.adapters, 1) for g in a.groups
     }  # fmt: skip
-    forests = {key: Markup(forest_chart(rows)) for key, (rows, _) in drawn.items()}  # noqa: S704 - vl-convert escapes
-    dots = {key: Markup(dots_chart(rows)) for key, (_, rows) in drawn.items()}  # noqa: S704 - vl-convert escapes
-    body = Markup(environment().get_template("compared.html").render(v=v, forests=forests, dots=dots))  # noqa: S704 - autoescaped
-    digest = base64.b64encode(hashlib.sha256(stylesheet().encode()).digest()).decode()
-    style = Markup(stylesheet())  # noqa: S704 - our own file
-    page = environment().get_template("page.html").render(v=v, body=body, style=style, style_digest=digest)
-    return page.encode("utf-8", "replace")
+    return framed(v, filled("compared.html", v, drawn))
 
 
 def compared(found: EvaluationDocument) -> Compared:
