@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from policies.document import ModelPolicy, Param, PolicyRule
+from policies.strictness import SETTINGS, stricter, weaker
 
 Kind = Literal["added", "removed", "tightened", "loosened", "changed"]
-_EFFECTS = ("note", "review", "reject")
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ def _rules(old: ModelPolicy, new: ModelPolicy) -> Iterator[Line]:
 def _rule(old: PolicyRule, new: PolicyRule) -> Iterator[Line]:
     what = f"rule {old.id}"
     if old.effect != new.effect:
-        up = _EFFECTS.index(new.effect) > _EFFECTS.index(old.effect)
-        yield Line("tightened" if up else "loosened", what, f"effect {old.effect}, now {new.effect}")
+        yield Line("loosened" if weaker(new.effect, old.effect) else "tightened", what, f"effect {old.effect}, now {new.effect}")
     if old.waivable != new.waivable:
         yield Line(
             "loosened" if new.waivable else "tightened", what, "can be waived now" if new.waivable else "can no longer be waived"
@@ -80,10 +79,8 @@ def _params(old: ModelPolicy, new: ModelPolicy) -> Iterator[Line]:
 
 
 def _way(old: Param, new: Param) -> Kind:
-    way, a, b = old.stricter or new.stricter, old.value, new.value
-    if way is None or isinstance(a, str | tuple) or isinstance(b, str | tuple):
-        return "changed"
-    return "tightened" if (b < a) == (way == "lower") else "loosened"
+    tighter = stricter(new, old)
+    return "changed" if tighter is None else "tightened" if tighter else "loosened"
 
 
 def _margins(old: ModelPolicy, new: ModelPolicy) -> Iterator[Line]:
@@ -97,16 +94,11 @@ def _margins(old: ModelPolicy, new: ModelPolicy) -> Iterator[Line]:
 
 def _settings(old: ModelPolicy, new: ModelPolicy) -> Iterator[Line]:
     one, other = old.spec, new.spec
-    if one.on_unknown != other.on_unknown:
-        yield Line(
-            "tightened" if other.on_unknown == "reject" else "loosened", "onUnknown", f"{one.on_unknown}, now {other.on_unknown}"
-        )
-    if one.evidence_age != other.evidence_age:
-        kind: Kind = "tightened" if other.evidence_age < one.evidence_age else "loosened"
-        yield Line(kind, "maxEvidenceAge", f"{one.max_evidence_age}, now {other.max_evidence_age}")
-    if one.max_waiver_days != other.max_waiver_days:
-        kind = "tightened" if other.max_waiver_days < one.max_waiver_days else "loosened"
-        yield Line(kind, "maxWaiverDays", f"{one.max_waiver_days}, now {other.max_waiver_days}")
+    for name, setting in SETTINGS.items():
+        before, after = setting.laxness(one), setting.laxness(other)
+        if before != after:
+            text = f"{getattr(one, setting.attribute)}, now {getattr(other, setting.attribute)}"
+            yield Line("tightened" if after < before else "loosened", name, text)
     for plugin in sorted({*one.requires} ^ {*other.requires}):
         added = plugin in other.requires
         yield Line("tightened" if added else "loosened", "requires", f"{plugin} {'must' if added else 'need not'} complete")

@@ -13,12 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from policies._source import Fault, Path, Source, meant
-from policies.document import ModelPolicy, Param, PolicyRule, PolicySpec, Variable
-
-_EFFECTS = ("note", "review", "reject")
-_UNKNOWN = ("review", "reject")
-#: Settings with a default: what a child leaves out is inherited.
-_SETTINGS = {"onUnknown": "on_unknown", "maxEvidenceAge": "max_evidence_age", "maxWaiverDays": "max_waiver_days"}
+from policies.document import ModelPolicy, Param, PolicyRule, Variable
+from policies.strictness import SETTINGS, stricter, weaker
 
 
 @dataclass
@@ -124,7 +120,7 @@ def _tightened(merge: _Merge, rule: PolicyRule, name: str) -> PolicyRule:
     effect = merge.child.spec.effects.get(rule.id)
     if effect is None:
         return rule
-    if _EFFECTS.index(effect) < _EFFECTS.index(rule.effect):
+    if weaker(effect, rule.effect):
         place = merge.source.place(("spec", "effects", rule.id))
         text = (
             f"effects: {rule.id} asks for {rule.effect} in {name}; {effect} is weaker. Replace the rule and name it under loosens"
@@ -138,19 +134,19 @@ def _params(merge: _Merge) -> dict[str, Param]:
     for name, parent in merge.parents:
         for key, param in parent.spec.params.items():
             if key in found and found[key] != param:
-                stricter = _stricter(found[key], param)
-                if stricter is None:
+                wins = stricter(param, found[key])
+                if wins is None:
                     place = merge.source.place(("metadata", "extends"))
                     merge.faults.append(Fault("P303", f"{name}: the param {key!r} differs from another policy's", place))
-                else:
-                    found[key] = stricter
+                elif wins:
+                    found[key] = param
             else:
                 found[key] = param
     for key, param in merge.child.spec.params.items():
         old, path = found.get(key), ("spec", "params", key)
         if old is not None and param.type != old.type:
             merge.faults.append(Fault("P301", f"param {key}: it is a {old.type} where it comes from", merge.source.place(path)))
-        elif old is not None and param.value != old.value and _stricter(old, param) is not param:
+        elif old is not None and _differs(param, old) and not stricter(param, old):
             way = f"{old.stricter} is stricter" if old.stricter else "no direction is declared as stricter"
             merge.may("param", key, path=path, what=f"param {key}: {param.value} in place of {old.value}, and {way}")
         if old is not None and param.stricter is None:
@@ -159,15 +155,9 @@ def _params(merge: _Merge) -> dict[str, Param]:
     return found
 
 
-def _stricter(first: Param, second: Param) -> Param | None:
-    """Return the stricter of two numbers that agree on what stricter means, the first if they are equal; else None."""
-    way = first.stricter
-    if way is None or second.stricter not in (None, way):
-        return None
-    a, b = first.value, second.value
-    if isinstance(a, str | tuple) or isinstance(b, str | tuple):
-        return None
-    return second if (b < a if way == "lower" else b > a) else first
+def _differs(new: Param, old: Param) -> bool:
+    """Return whether a value or its direction is another one; a direction that is left out is inherited."""
+    return new.value != old.value or new.stricter not in (None, old.stricter)
 
 
 def _variables(merge: _Merge) -> Iterator[Variable]:
@@ -205,21 +195,11 @@ def _settings(merge: _Merge) -> dict[str, object]:
     """Return settings with a default: the child's if written, else the strictest inherited one."""
     found: dict[str, object] = {}
     spec = merge.child.spec
-    for name, attribute in _SETTINGS.items():
-        strictest = sorted((_laxness(p.spec, attribute), number, p.spec) for number, (_, p) in enumerate(merge.parents))[0][2]
-        if attribute not in spec.model_fields_set:
-            found[attribute] = getattr(strictest, attribute)
-        elif _laxness(spec, attribute) > _laxness(strictest, attribute):
-            said, old = getattr(spec, attribute), getattr(strictest, attribute)
+    for name, setting in SETTINGS.items():
+        strictest = min((p.spec for _, p in merge.parents), key=setting.laxness)
+        said, old = getattr(spec, setting.attribute), getattr(strictest, setting.attribute)
+        if setting.attribute not in spec.model_fields_set:
+            found[setting.attribute] = old
+        elif setting.laxness(spec) > setting.laxness(strictest):
             merge.may("setting", name, path=("spec", name), what=f"{name}: {said} is weaker than the inherited {old}")
     return found
-
-
-def _laxness(spec: PolicySpec, attribute: str) -> float:
-    match attribute:
-        case "on_unknown":
-            return -float(_UNKNOWN.index(spec.on_unknown))
-        case "max_evidence_age":
-            return spec.evidence_age.total_seconds()
-        case _:
-            return float(spec.max_waiver_days)

@@ -73,6 +73,10 @@ LOOSER = {
     "margin": ("  margins: {general: 0.1}\n", "{margin: general, reason: r, owner: o}"),
     "param": ("  params: {most: {type: double, value: 0.2}}\n", "{param: most, reason: r, owner: o}"),
     "param without a direction": ("  params: {word: {type: string, value: y}}\n", "{param: word, reason: r, owner: o}"),
+    "param whose direction is turned round": (
+        "  params: {most: {type: double, value: 0.1, stricter: higher}}\n",
+        "{param: most, reason: r, owner: o}",
+    ),
     "rule": ("  rules:\n" + rule('findings["beta"].size() == 0', id="no-bad-file"), "{rule: no-bad-file, reason: r, owner: o}"),
 }
 
