@@ -16,6 +16,7 @@ from api.assembly import Executor, executor, run_context, source, with_task_data
 from api.references import parse_reference
 from api.settings import Settings
 from evaluators._items import catalog, suites
+from evaluators._items.folder import MANIFEST
 from evaluators._items.suites import settled
 from governance import VERSION
 from governance.context import EvaluationSettings, Progress, RunContext, Stopwatch
@@ -33,7 +34,6 @@ from policies.loader import LoadedPolicy, load
 
 #: Evaluators that are asked by name alone, and why.
 _BY_NAME = {"backdoor": "searches for triggers; curator audit asks it, or --only backdoor"}
-_MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +140,9 @@ def _assert_data(evaluation: EvaluationSettings) -> None:
     for name in evaluation.tasks:
         if catalog.find(name) is None:
             raise SubjectError(f"lm-eval has no single task {name!r}", hint="name the tasks of a group one by one")
-    if evaluation.data is not None and not (evaluation.data / _MANIFEST).is_file():
+    if evaluation.data is not None and not (evaluation.data / MANIFEST).is_file():
         raise SubjectError(
-            f"{evaluation.data} holds no {_MANIFEST}", hint='it lists the folder\'s files: {"files": [{"file": …, "kind": …}]}'
+            f"{evaluation.data} holds no {MANIFEST}", hint='it lists the folder\'s files: {"files": [{"file": …, "kind": …}]}'
         )
 
 

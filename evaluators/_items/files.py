@@ -43,6 +43,11 @@ class Source(Noun):
     sha256: str | None = Field(default=None, description="what the file must be")
 
     @property
+    def solved(self) -> Source | None:
+        """The file of examples it names, read as it is read itself."""
+        return self.model_copy(update={"file": self.examples, "sha256": None, "group": None}) if self.examples else None
+
+    @property
     def how(self) -> How:
         """What a reader has to know."""
         return How(prompt=self.prompt, answers=self.answers, tolerance=self.tolerance)

@@ -20,7 +20,8 @@ from evaluators._items.suites import Suite
 from governance.errors import PrerequisiteError
 from governance.evidence import Coverage, Outcome
 
-_MANIFEST = "manifest.json"
+#: Lists the files of a folder.
+MANIFEST = "manifest.json"
 _MOST_MANIFEST = 32 * 2**20
 #: Parts of a file's name that say it holds solved examples.
 _EXAMPLES = (".dev", ".shots")
@@ -84,8 +85,7 @@ class Named:
 def of_suite(suite: Suite, family: str) -> Iterator[Named]:
     """Yield the files a suite names for a family."""
     for source in suite.families[family].data:
-        examples = source.model_copy(update={"file": source.examples, "sha256": None, "group": None}) if source.examples else None
-        yield Named(Path(source.file).name, source, None, family, examples)
+        yield Named(Path(source.file).name, source, None, family, source.solved)
 
 
 def of_folder(root: Path | None) -> list[Named | Coverage]:
@@ -100,13 +100,13 @@ def of_folder(root: Path | None) -> list[Named | Coverage]:
     if root is None:
         return []
     try:
-        path = root / _MANIFEST
+        path = root / MANIFEST
         manifest: JsonValue = json.loads(path.read_bytes() if path.stat().st_size <= _MOST_MANIFEST else b"")
     except (OSError, ValueError, RecursionError) as error:
-        raise PrerequisiteError(f"the data folder has no readable {_MANIFEST}: {error}", hint="see docs/suites.md") from error
+        raise PrerequisiteError(f"the data folder has no readable {MANIFEST}: {error}", hint="see docs/suites.md") from error
     entries = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(entries, list):
-        raise PrerequisiteError(f"{_MANIFEST} of the data folder lists no files", hint='it needs {"files": [{"file": …}]}')
+        raise PrerequisiteError(f"{MANIFEST} of the data folder lists no files", hint='it needs {"files": [{"file": …}]}')
     found = [_entry(entry, number, root) for number, entry in enumerate(entries)]
     named = [n for n in found if isinstance(n, Named)]
     shown = {(_stem(n.name), n.source.kind): n.source for n in named if n.shows}
@@ -124,11 +124,10 @@ def _entry(entry: JsonValue, number: int, root: Path) -> Named | Coverage:
         source = Source.model_validate({"kind": "", **known})
     except ValidationError as error:
         wrong = error.errors()[0]
-        reason = f"entry {number} of {_MANIFEST} is wrong: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"
-        return Coverage(item=str(known.get("file", _MANIFEST))[:200], outcome=Outcome.SKIPPED, reason=reason[:400])
+        reason = f"entry {number} of {MANIFEST} is wrong: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"
+        return Coverage(item=str(known.get("file", MANIFEST))[:200], outcome=Outcome.SKIPPED, reason=reason[:400])
     said = entry.get("family") if isinstance(entry, dict) else None
-    examples = source.model_copy(update={"file": source.examples, "sha256": None, "group": None}) if source.examples else None
-    return Named(source.file, source, root, said if isinstance(said, str) else None, examples)
+    return Named(source.file, source, root, said if isinstance(said, str) else None, source.solved)
 
 
 def _read(source: Source, root: Path | None) -> Held:

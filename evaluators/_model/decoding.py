@@ -130,7 +130,7 @@ def _plainly(
     """Continue prompts of equal length."""
     import torch
 
-    ids, mask = model.padded(prompts, left=True)
+    ids, mask = model.padded(prompts)
     answers: list[list[int]] = [[] for _ in prompts]
     unfinished = set(range(len(prompts)))
     kept: dict[str, object] = {}

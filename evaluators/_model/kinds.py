@@ -32,7 +32,7 @@ class Kind:
 
 _PROMPT = Kind(
     refusal="it puts learned positions in front of every text, and rows that share a prefix or are packed have no room for them",
-    hint="audit a LoRA of the same training, or measure the deployed model (--endpoint)",
+    hint="audit a LoRA of the same training",
 )
 _SINGULAR = Kind(
     refusal="it is expressed in singular vectors of the unquantized base, which the four-bit base does not have",
@@ -53,7 +53,7 @@ KINDS = {
     "CPT": _PROMPT, "CARTRIDGE": _PROMPT,
     "ADAPTION_PROMPT": Kind(
         refusal="its attention layers compute positions of their own, which do not follow packed rows",
-        hint="audit a LoRA of the same training, or measure the deployed model (--endpoint)",
+        hint="audit a LoRA of the same training",
     ),
     "POLY": Kind(refusal="it answers differently for each task number, which a deployment has to choose", hint=_FEATURES),
     "XLORA": Kind(

@@ -29,13 +29,11 @@ if TYPE_CHECKING:
     from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = ["Resident", "Which"]
-#: No prompt is cut: what does not fit is refused by its user.
-_MOST_TOKENS = 8192
 
 
 @dataclass
 class Resident:
-    """A base in four bits with one adapter on it, or with a full model beside it.
+    """A base in four bits with one adapter on it.
 
     Attributes:
         tokenizer: The one that would be deployed.
@@ -138,7 +136,7 @@ class Resident:
         import torch
 
         # Padding stands behind the tokens, where a causal model does not look: no mask is needed, and passes without are faster.
-        ids, mask = self.padded(rows, left=False)
+        ids, mask = self.padded(rows)
         with torch.inference_mode(), self.use(which) as model, self.only(_selection(mask, keep)):
             logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits[0]
         return _numbers(logits, which)
@@ -268,12 +266,11 @@ class Resident:
         """Return the text of token ids, without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def padded(self, rows: Sequence[Sequence[int]], *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return token ids and attention mask of one batch, both int64 of shape (rows, longest row).
+    def padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return token ids and attention mask of one batch, padded on the right; both int64 of shape (rows, longest row).
 
         Args:
             rows: Token ids, none empty.
-            left: Pad on the left, as generation needs.
 
         Raises:
             SubjectError: A row is longer than the base takes.
@@ -284,9 +281,8 @@ class Resident:
         if width > self.max_length:
             raise SubjectError(f"a prompt of {width} tokens is longer than the base's {self.max_length}")
         pad = int(self.tokenizer.pad_token_id)
-        fill = [[pad] * (width - len(r)) for r in rows]
-        ids = [[*f, *r] if left else [*r, *f] for f, r in zip(fill, rows, strict=True)]
-        ones = [[*[0] * len(f), *[1] * len(r)] if left else [*[1] * len(r), *[0] * len(f)] for f, r in zip(fill, rows, strict=True)]
+        ids = [[*r, *[pad] * (width - len(r))] for r in rows]
+        ones = [[*[1] * len(r), *[0] * (width - len(r))] for r in rows]
         return torch.tensor(ids, device=self.device.kind), torch.tensor(ones, device=self.device.kind)
 
     @contextmanager

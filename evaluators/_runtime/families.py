@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -161,10 +162,8 @@ def _tasks(
 
 
 def _pairs(items: Sequence[Item]) -> list[Pair]:
-    sizes: dict[int, int] = {}
-    for item in items:
-        sizes[item.cluster] = sizes.get(item.cluster, 0) + 1
-    return [Pair(i.score("base"), i.score("adapter"), str(i.cluster) if sizes[i.cluster] > 1 else None) for i in items]
+    sizes = Counter(i.cluster for i in items)
+    return [i.pair(together=sizes[i.cluster] > 1) for i in items]
 
 
 def _margin(family: str, scopes: Sequence[str], suite: Suite, ctx: RunContext) -> float:

@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import Any
 
 from evaluators._gate import clusters
+from evaluators._gate.paired import Pair
 from evaluators._items import fit, rows, tasks
 from evaluators._items.tasks import Answer, Questions
 from evaluators._model.resident import Resident, Which
@@ -61,6 +62,14 @@ class Item:
     def score(self, which: Which) -> float:
         """Return the score of its row; asking has made sure that there is one."""
         return rows.score_of(self.rows[which]) or 0.0
+
+    def pair(self, *, together: bool) -> Pair:
+        """Return both scores.
+
+        Args:
+            together: Whether other items of its cluster are counted too.
+        """
+        return Pair(self.score("base"), self.score("adapter"), str(self.cluster) if together else None)
 
 
 @dataclass(frozen=True)

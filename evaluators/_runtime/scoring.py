@@ -173,9 +173,8 @@ def pairs(unit: Unit) -> Iterator[list[Pair]]:
     """Yield the scores of each cluster of an answered unit, without what stands beside its family."""
     for cluster in unit.clusters:
         counted = [i for i in cluster if i.questions.pooled]
-        group = str(cluster[0].cluster) if len(counted) > 1 else None
         if counted:
-            yield [Pair(i.score("base"), i.score("adapter"), group) for i in counted]
+            yield [i.pair(together=len(counted) > 1) for i in counted]
 
 
 def _sums(row: ItemRow) -> list[float]:
